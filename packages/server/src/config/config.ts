@@ -1,0 +1,63 @@
+import type { LogFormat, LogLevel } from "../observability/logger.ts";
+import type { Secret } from "../observability/secret.ts";
+import { type Platform, PLATFORM_RULES } from "./platform.ts";
+import type { ParsedSettings } from "./schema.ts";
+import { parseNetwork } from "./values.ts";
+
+/** The relay's configuration, checked and complete. */
+export interface RelayConfig {
+  readonly port: number;
+  /** Undefined listens on all interfaces. */
+  readonly bind: string | undefined;
+  /** Wildcard mode when set. */
+  readonly domain: string | undefined;
+  /** Origin of printed URLs; undefined takes it from the request. */
+  readonly publicUrl: string | undefined;
+  readonly tokens: readonly Secret[];
+  readonly adminToken: Secret | undefined;
+  readonly allowAnonymous: boolean;
+  /** Networks whose forwarding fields are believed, as CIDRs. */
+  readonly trustProxy: readonly string[];
+  readonly platform: Platform;
+  readonly holdMs: number;
+  readonly parkMs: number;
+  readonly graceMs: number;
+  /** Idle life of a visitor's connection; undefined leaves the relay's own limit. */
+  readonly keepAliveMs: number | undefined;
+  /** The front end's patience for a first byte; undefined when it has none. */
+  readonly firstByteMs: number | undefined;
+  readonly logFormat: LogFormat;
+  readonly logLevel: LogLevel;
+}
+
+/** What the surroundings add to the settings. */
+export interface Surroundings {
+  platform: Platform;
+  isTerminal: boolean;
+}
+
+/** Fills in what depends on other settings, on the platform and on the terminal. */
+export function completeConfig(settings: ParsedSettings, around: Surroundings): RelayConfig {
+  const platform = settings.platform ?? around.platform;
+  const rules = PLATFORM_RULES[platform];
+  const isOpen = settings.token.length > 0 || settings["allow-anonymous"];
+  return {
+    port: settings.port,
+    // Without a token nobody outside has business here, so nobody outside gets a connection.
+    bind: settings.bind ?? (isOpen ? undefined : "127.0.0.1"),
+    domain: settings.domain,
+    publicUrl: settings["public-url"],
+    tokens: settings.token,
+    adminToken: settings["admin-token"],
+    allowAnonymous: settings["allow-anonymous"],
+    trustProxy: settings["trust-proxy"] ?? rules.trustProxy.flatMap((word) => parseNetwork(word) ?? []),
+    platform,
+    holdMs: settings.hold,
+    parkMs: settings.park,
+    graceMs: settings.grace,
+    keepAliveMs: rules.keepAliveMs,
+    firstByteMs: rules.firstByteMs,
+    logFormat: settings["log-format"] ?? (around.isTerminal ? "term" : "json"),
+    logLevel: settings["log-level"],
+  };
+}

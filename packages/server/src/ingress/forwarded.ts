@@ -1,0 +1,145 @@
+import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
+
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  loopback: ["127.0.0.0/8", "::1/128"],
+  private: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"],
+};
+const MAX_CACHED = 1_024;
+
+/** The front ends whose `X-Forwarded-*` fields are believed. */
+export class TrustedPeers {
+  readonly #list = new BlockList();
+  readonly #isEmpty: boolean;
+  // A BlockList look-up crosses into C++; the few front ends in use ask for the same addresses all day.
+  readonly #known = new Map<string, boolean>();
+
+  /** @param ranges CIDRs, single addresses, or the words `loopback` and `private` */
+  constructor(ranges: readonly string[]) {
+    const expanded = ranges.flatMap((range) => GROUPS[range] ?? [range]);
+    for (const range of expanded) this.#add(range);
+    this.#isEmpty = expanded.length === 0;
+  }
+
+  /** @param address as {@link plainAddress} gives it */
+  isTrusted(address: string): boolean {
+    if (this.#isEmpty) return false;
+    const known = this.#known.get(address);
+    if (known !== undefined) return known;
+    const version = isIP(address);
+    const isTrusted = version !== 0 && this.#list.check(address, version === 4 ? "ipv4" : "ipv6");
+    if (this.#known.size >= MAX_CACHED) this.#known.clear();
+    this.#known.set(address, isTrusted);
+    return isTrusted;
+  }
+
+  #add(range: string): void {
+    const slash = range.indexOf("/");
+    const net = slash < 0 ? range : range.slice(0, slash);
+    const family = isIPv6(net) ? "ipv6" : "ipv4";
+    if (slash < 0) this.#list.addAddress(net, family);
+    else this.#list.addSubnet(net, Number(range.slice(slash + 1)), family);
+  }
+}
+
+/** An address as people write it: IPv4 mapped into IPv6 becomes IPv4, a zone index goes. */
+export function plainAddress(address: string | undefined): string {
+  if (address === undefined) return "unknown";
+  if (address.startsWith("::ffff:") && isIPv4(address.slice(7))) return address.slice(7);
+  const zone = address.indexOf("%");
+  return zone < 0 ? address : address.slice(0, zone);
+}
+
+/** What a trusted front end said; empty for a visitor who came directly. */
+export interface ForwardedClaims {
+  /** Values of `X-Forwarded-For`, joined by commas in the order they came. */
+  readonly for: string | undefined;
+  readonly proto: string | undefined;
+  readonly host: string | undefined;
+  readonly port: string | undefined;
+  /** Values of `Forwarded`, joined by commas. */
+  readonly forwarded: string | undefined;
+}
+
+/** The fields the relay vouches for, and the visitor's address behind all trusted front ends. */
+export interface ForwardedFields {
+  readonly client: string;
+  readonly for: string;
+  readonly proto: string;
+  readonly host: string;
+  readonly port: string;
+  readonly forwarded: string;
+}
+
+const PORT = /^[0-9]{1,5}$/u;
+
+/**
+ * Makes the forwarding fields of one request. The chain is extended when the peer is trusted, else it starts here.
+ *
+ * @param peer address of the connection's other end, from {@link plainAddress}
+ * @param host value of the Host field
+ * @param claims undefined when the peer is not trusted
+ */
+export function forwardedFields(
+  peer: string,
+  host: string,
+  isEncrypted: boolean,
+  claims: ForwardedClaims | undefined,
+  trusted: TrustedPeers,
+): ForwardedFields {
+  const own = isEncrypted ? "https" : "http";
+  const claimed = claims?.proto?.toLowerCase();
+  const proto = claimed === "https" || claimed === "http" ? claimed : own;
+  const outerHost = claims?.host ?? host;
+  const port = claims?.port !== undefined && PORT.test(claims.port) ? claims.port : portOf(outerHost, proto);
+  const element = `for=${forwardedNode(peer)};host=${quoteIfNeeded(host)};proto=${proto}`;
+  return {
+    client: claims?.for === undefined ? peer : clientOf(claims.for, peer, trusted),
+    for: claims?.for === undefined ? peer : `${claims.for}, ${peer}`,
+    proto,
+    host: outerHost,
+    port,
+    forwarded: claims?.forwarded === undefined ? element : `${claims.forwarded}, ${element}`,
+  };
+}
+
+/** Walks the chain from its near end past every trusted front end; the first address that is not one is the visitor's. */
+export function clientOf(chain: string, peer: string, trusted: TrustedPeers): string {
+  const hops = chain.split(",");
+  let client = peer;
+  for (let i = hops.length - 1; i >= 0 && trusted.isTrusted(client); i -= 1) {
+    const hop = addressOf((hops[i] ?? "").trim());
+    // What is no address was not written by a front end we know: nothing left of it can be believed.
+    if (hop === undefined) break;
+    client = hop;
+  }
+  return client;
+}
+
+function addressOf(hop: string): string | undefined {
+  if (isIP(hop) !== 0) return plainAddress(hop);
+  if (hop.startsWith("[")) {
+    const end = hop.indexOf("]");
+    const inner = hop.slice(1, end);
+    return end > 0 && isIPv6(inner) ? plainAddress(inner) : undefined;
+  }
+  const colon = hop.lastIndexOf(":");
+  const host = hop.slice(0, colon);
+  return colon > 0 && isIPv4(host) ? host : undefined;
+}
+
+function portOf(host: string, proto: string): string {
+  const colon = host.lastIndexOf(":");
+  if (colon > host.lastIndexOf("]") && PORT.test(host.slice(colon + 1))) return host.slice(colon + 1);
+  return proto === "https" ? "443" : "80";
+}
+
+/** RFC 7239 4 and 6: an IPv6 address is bracketed and quoted. */
+function forwardedNode(address: string): string {
+  return address.includes(":") ? `"[${address}]"` : address;
+}
+
+const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/u;
+
+function quoteIfNeeded(value: string): string {
+  return TOKEN.test(value) ? value : `"${value.replace(/["\\]/gu, "\\$&")}"`;
+}

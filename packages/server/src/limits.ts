@@ -1,0 +1,50 @@
+/**
+ * Every bound of the relay that is not on the wire (those are the protocol's `LIMITS`). A value names its unit; the
+ * comment says why it is what it is. `docs/limits.md` lists them.
+ */
+export const RELAY_LIMITS = {
+  /** Largest request head a visitor may send. 32 KiB fits under all escaping into one OPEN frame; more is 431. */
+  requestHeadBytes: 32_768,
+  /** A head must be whole after this time. With the check interval a slow head is cut within 15 s. */
+  headTimeoutMs: 12_000,
+  /** How often Node looks for heads that are late. */
+  connectionsCheckIntervalMs: 2_000,
+  /** An idle visitor connection is kept this long; platforms with their own pool need more (see `config/platform.ts`). */
+  keepAliveMs: 75_000,
+  /** Connections of all kinds at once. Beyond it new ones are closed at accept, so that files are left for the log. */
+  maxConnections: 65_536,
+  /** Agents admitted a second. 500 agents that lost the relay are back within 5 s and their handshakes do not starve visitors. */
+  handshakesPerSecond: 100,
+  /** Handshakes admitted at once after a quiet time. */
+  handshakeBurst: 200,
+  /** Connections that are upgraded but have not said hello yet. Each holds a socket for `helloTimeoutMs` at most. */
+  maxGreetings: 1_024,
+  /** The first message of an agent must be here after this time. */
+  helloTimeoutMs: 5_000,
+  /** Sessions of one principal, lost ones included. */
+  maxSessionsPerPrincipal: 4_096,
+  /** Sessions of the relay, lost ones included. */
+  maxSessions: 16_384,
+  /** Endpoints one session may hold. */
+  maxEndpointsPerSession: 256,
+  /** Binds of one session that wait for another agent's PING. */
+  maxPendingBinds: 32,
+  /** How long a holder has to answer a PING before another agent of the same token takes its name. */
+  holderPingTimeoutMs: 2_000,
+  /** Changes of owner between living agents within `takeoverPeriodMs` before the holder is frozen. */
+  maxTakeovers: 3,
+  /** The period of `maxTakeovers`, and how long the freeze lasts. */
+  takeoverPeriodMs: 60_000,
+  /** A claim further in the future than this is cut: a clock that ran ahead cannot lock a name for days. */
+  claimAheadMs: 3_600_000,
+  /** Requests that wait for an agent, over all endpoints. Each holds a socket and a head of at most 32 KiB. */
+  maxParked: 4_096,
+  /** Requests that wait for one endpoint, so that one absent app does not use up the places of the others. */
+  maxParkedPerEndpoint: 1_024,
+  /** Heads and bodies of all parked requests together. */
+  maxParkedBytes: 67_108_864,
+  /** Share of the process's memory that unconsumed payload of all sessions may hold. */
+  payloadMemoryShare: 0.25,
+  /** Agents told to leave per second while draining; the same rate at which the next relay admits them. */
+  drainsPerSecond: 100,
+} as const;

@@ -1,0 +1,67 @@
+import type { Writable } from "node:stream";
+import { type DestinationStream, type Logger as PinoLogger, pino } from "pino";
+import pretty from "pino-pretty";
+import { escapeControls } from "./escape.ts";
+
+/** How a line looks: `json` for machines, `term` for people. */
+export type LogFormat = "json" | "term";
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
+
+/** The relay's logger. Rows that scripts rely on go through {@link logEvent}. */
+export type Logger = PinoLogger;
+
+/** Events of the JSON log that scripts may rely on. */
+export type LogEvent =
+  | "relay.listening"
+  | "relay.draining"
+  | "relay.stopped"
+  | "relay.notice"
+  | "session.online"
+  | "session.lost"
+  | "session.closed"
+  | "endpoint.bound"
+  | "endpoint.released"
+  | "exchange";
+
+// Names under which a careless log call could carry a secret: the last line of defence behind `Secret`.
+const SECRET_PATHS = ["authorization", "cookie", "token", "secret", "proxy-authorization", "set-cookie"].flatMap((name) => {
+  const key = name.includes("-") ? `["${name}"]` : `.${name}`;
+  return [key.replace(/^\./u, ""), `*${key}`, `*.*${key}`];
+});
+
+export interface LoggerOptions {
+  format: LogFormat;
+  level: LogLevel;
+  /** Where lines go; standard output unless given. */
+  destination?: Writable;
+}
+
+/** Makes the logger of one relay. Lines are flushed by {@link flushLogger} before the process ends. */
+export function createLogger(options: LoggerOptions): Logger {
+  const base = {
+    level: options.level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string): object => ({ level: label }) },
+    redact: { paths: SECRET_PATHS, censor: "[redacted]" },
+  };
+  if (options.format === "term") return pino(base, createPretty(options.destination));
+  return pino(base, options.destination ?? pino.destination({ dest: 1, sync: true }));
+}
+
+function createPretty(destination: Writable | undefined): DestinationStream {
+  return pretty({
+    colorize: destination === undefined && process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined,
+    ignore: "event",
+    messageFormat: (log, key) => escapeControls(String(log[key] ?? log["event"] ?? "")),
+    translateTime: "SYS:HH:MM:ss.l",
+    singleLine: true,
+    sync: true,
+    ...(destination !== undefined && { destination }),
+  });
+}
+
+/** Writes one event: `event` comes first among the fields, the text is for people. */
+export function logEvent(logger: Logger, event: LogEvent, fields: Record<string, unknown>, text?: string): void {
+  logger.info({ event, ...fields }, text ?? event);
+}
