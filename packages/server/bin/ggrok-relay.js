@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+// Plain old JavaScript on purpose: it has to run on the Node that is too old in order to say so.
+const [major] = process.versions.node.split(".").map(Number);
+if (major < 24) {
+  console.error(`ggrok-relay needs Node 24 or newer; this is ${process.versions.node}. Get it from https://nodejs.org`);
+  process.exitCode = 1;
+} else {
+  await import("../dist/bin.js");
+}
