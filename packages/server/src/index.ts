@@ -1,1 +1,3 @@
-export {};
+/** `@ggrok/server`: a relay in your own process. */
+export { createRelay, type RelayOptions } from "./create-relay.ts";
+export type { Relay } from "./relay.ts";

@@ -17,10 +17,8 @@ export const RELAY_LIMITS = {
   handshakesPerSecond: 100,
   /** Handshakes admitted at once after a quiet time. */
   handshakeBurst: 200,
-  /** Connections that are upgraded but have not said hello yet. Each holds a socket for `helloTimeoutMs` at most. */
+  /** Connections that are upgraded but have not said hello yet. Each holds a socket for 5 s at most. */
   maxGreetings: 1_024,
-  /** The first message of an agent must be here after this time. */
-  helloTimeoutMs: 5_000,
   /** Sessions of one principal, lost ones included. */
   maxSessionsPerPrincipal: 4_096,
   /** Sessions of the relay, lost ones included. */
@@ -47,4 +45,34 @@ export const RELAY_LIMITS = {
   payloadMemoryShare: 0.25,
   /** Agents told to leave per second while draining; the same rate at which the next relay admits them. */
   drainsPerSecond: 100,
+  /** Longest request target, in bytes: what one OPEN frame admits. Longer is 414. */
+  targetBytes: 16_384,
+  /** Fields of one request. With the relay's own they fit into one OPEN frame; more is 431. */
+  requestFields: 980,
+  /** Body bytes of one exchange kept until its agent answers, so that it can be sent again when its session breaks. */
+  replayBytes: 65_536,
+  /** The same over all exchanges; beyond it new bodies are not kept, and such an exchange fails with its session. */
+  replayTotalBytes: 16_777_216,
+  /** How often an exchange is sent again that may have reached the app (safe method, no body, nothing answered). */
+  safeRetries: 2,
+  /** How often an exchange is tried that certainly did not reach an app. Bounds agents that refuse everything. */
+  maxAttempts: 8,
+  /** A visitor's body that the relay is ready to take moves on by `bodyStallBytes` in this time until the answer begins. */
+  bodyStallMs: 30_000,
+  /** Progress a body must make in `bodyStallMs`. */
+  bodyStallBytes: 512,
+  /** A visitor who takes no byte of a waiting answer for this long is cut off. Long, since people pause downloads. */
+  readerStallMs: 300_000,
+  /** How often the two stall limits are looked at. */
+  stallCheckIntervalMs: 5_000,
+  /** After an early answer the rest of the upload is read and dropped this long, so that the visitor sees the answer. */
+  lingerMs: 30_000,
+  /** After an answer that closes the connection, time for the visitor to take it before the socket goes. */
+  closeLingerMs: 2_000,
+  /** Early bytes of an upgrade kept until the app agrees; then the visitor's socket is paused. */
+  earlyBytes: 65_536,
+  /** Passes of one request through this relay before it is a circle. */
+  maxOwnPasses: 3,
+  /** Passes of one request through relays of any name before it is a circle. */
+  maxRelays: 10,
 } as const;

@@ -1,0 +1,63 @@
+import { describe, expect, it } from "vitest";
+import { Secret } from "../observability/secret.ts";
+import { Authenticator, type AuthenticatorOptions, type AuthOutcome } from "./authenticator.ts";
+
+function ask(options: Partial<AuthenticatorOptions>, rawHeaders: string[] = [], remoteAddress = "127.0.0.1"): AuthOutcome {
+  const authenticator = new Authenticator({ tokens: [], adminToken: undefined, allowAnonymous: false, trustProxy: [], ...options });
+  return authenticator.authenticate({ rawHeaders, remoteAddress });
+}
+
+const tokens = [new Secret("alpha"), new Secret("beta")];
+
+describe("with tokens", () => {
+  it("knows each token as another principal", () => {
+    const [a, b] = ["alpha", "beta"].map((token) => ask({ tokens }, ["authorization", `Bearer ${token}`]));
+    expect([a?.isAllowed, b?.isAllowed]).toEqual([true, true]);
+    expect(a).not.toEqual(b);
+    expect(JSON.stringify([a, b])).not.toMatch(/alpha|beta/u);
+  });
+  it.each([
+    ["no token", []],
+    ["a wrong token", ["Authorization", "Bearer gamma"]],
+    ["a prefix of a token", ["Authorization", "Bearer alph"]],
+    ["another scheme", ["Authorization", "Basic alpha"]],
+    ["two fields, both right", ["Authorization", "Bearer alpha", "authorization", "Bearer alpha"]],
+    ["a token in another field", ["X-Token", "alpha", "Cookie", "token=alpha"]],
+    ["an empty token", ["Authorization", "Bearer "]],
+  ])("refuses %s, from loopback too", (_, rawHeaders) => {
+    expect(ask({ tokens }, rawHeaders).isAllowed).toBe(false);
+  });
+  it("takes agents without a token when anonymous ones are allowed, and still refuses wrong tokens", () => {
+    expect(ask({ tokens, allowAnonymous: true }, [], "203.0.113.9")).toEqual({ isAllowed: true, principal: undefined });
+    expect(ask({ tokens, allowAnonymous: true }, ["Authorization", "Bearer gamma"]).isAllowed).toBe(false);
+  });
+});
+
+describe("without tokens", () => {
+  it("takes agents from loopback", () => {
+    expect(ask({})).toEqual({ isAllowed: true, principal: undefined });
+    expect(ask({}, [], "::ffff:127.0.0.1").isAllowed).toBe(true);
+  });
+  it("refuses other addresses", () => {
+    expect(ask({}, [], "192.168.1.7").isAllowed).toBe(false);
+  });
+  it.each(["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "Fly-Client-IP"])("refuses what came with %s", (name) => {
+    expect(ask({}, [name, "127.0.0.1"]).isAllowed).toBe(false);
+  });
+  it("takes anyone when told so", () => {
+    expect(ask({ allowAnonymous: true }, ["X-Forwarded-For", "1.2.3.4"], "10.0.0.1").isAllowed).toBe(true);
+  });
+});
+
+describe("the admin token", () => {
+  it("is needed exactly, and an agent's token is not one", () => {
+    const authenticator = new Authenticator({ tokens, adminToken: new Secret("root"), allowAnonymous: true, trustProxy: [] });
+    expect(authenticator.isAdmin(["Authorization", "Bearer root"])).toBe(true);
+    for (const value of ["Bearer alpha", "Bearer roo", "root", ""]) expect(authenticator.isAdmin(["Authorization", value])).toBe(false);
+    expect(authenticator.isAdmin([])).toBe(false);
+  });
+  it("opens nothing when none is configured", () => {
+    const authenticator = new Authenticator({ tokens, adminToken: undefined, allowAnonymous: true, trustProxy: [] });
+    expect(authenticator.isAdmin(["Authorization", "Bearer "])).toBe(false);
+  });
+});

@@ -1,0 +1,276 @@
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import {
+  type ControlMessage,
+  type ErrorCode,
+  GgrokError,
+  type Hello,
+  ResetCode,
+  Session,
+  type SessionOptions,
+  type SessionState,
+  type Transport,
+} from "@ggrok/protocol";
+import { RELAY_LIMITS } from "../limits.ts";
+import { type Logger, logEvent } from "../observability/logger.ts";
+import type { Metrics } from "../observability/metrics.ts";
+import type { Owner } from "../registry/endpoint.ts";
+import type { RelayOrigin } from "../registry/names.ts";
+import type { Registry } from "../registry/registry.ts";
+
+type BindMessage = Extract<ControlMessage, { type: "bind" }>;
+
+/** What agents share with each other. */
+export interface AgentDeps {
+  readonly registry: Registry;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly holdMs: number;
+  readonly parkMs: number;
+}
+
+export interface AgentOptions {
+  readonly id: string;
+  readonly principal: string;
+  readonly hello: Hello;
+  readonly origin: RelayOrigin;
+  readonly session: Omit<SessionOptions, "handler" | "id" | "side">;
+  /** Called once, when nothing of the agent is held any more. */
+  readonly onGone: (agent: Agent) => void;
+}
+
+/** 256 bits, docs/protocol.md "welcome". */
+const SECRET_BYTES = 32;
+// Longer than any exchange: the session that an agent has left waits for its last stream, however long that takes.
+const PATIENT_CLOSE_MS = 2_147_483_647;
+
+/**
+ * One agent process on one slot: its session, the names it holds, and what becomes of both when the connection breaks.
+ * The names outlive the session by the hold time.
+ */
+export class Agent implements Owner {
+  readonly id: string;
+  readonly principal: string;
+  readonly agentId: string;
+  readonly instance: string;
+  readonly slot: number;
+  readonly label: string;
+  readonly origin: RelayOrigin;
+  readonly session: Session;
+  /** Which dial of its process this connection is; a lower one is late and refused. */
+  attempt: number;
+  readonly #deps: AgentDeps;
+  readonly #onGone: (agent: Agent) => void;
+  readonly #pending = new Map<number, { isCancelled: boolean }>();
+  #secret: Buffer = Buffer.alloc(0);
+  #previousSecret: { digest: Buffer; received: number } | undefined;
+  #parkTimer: NodeJS.Timeout | undefined;
+  #holdTimer: NodeJS.Timeout | undefined;
+  #isLeaving = false;
+  #isGone = false;
+
+  constructor(options: AgentOptions, deps: AgentDeps) {
+    const { hello } = options;
+    this.id = options.id;
+    this.principal = options.principal;
+    this.agentId = hello.agentId;
+    this.instance = hello.instance;
+    this.slot = hello.slot;
+    this.attempt = hello.attempt;
+    this.label = hello.label ?? "an agent without a label";
+    this.origin = options.origin;
+    this.#deps = deps;
+    this.#onGone = options.onGone;
+    this.session = new Session({
+      ...options.session,
+      id: options.id,
+      side: "listener",
+      handler: {
+        onStream: (stream) => stream.reset(ResetCode.Refused),
+        onControl: (message) => this.#onControl(message),
+        onState: (state, previous) => this.#onState(state, previous),
+        onClosed: (error) => this.#onClosed(error),
+      },
+    });
+  }
+
+  get isAway(): boolean {
+    return this.session.state === "lost" || this.session.state === "closed";
+  }
+
+  get isClosed(): boolean {
+    return this.#isGone || this.session.state === "closed";
+  }
+
+  /**
+   * Makes a new secret.
+   *
+   * @param shown the secret the agent came with. It stays valid until a message arrived under the new one, since the
+   *   `welcome` that carries the new one can be lost.
+   */
+  rotateSecret(shown?: string): string {
+    const secret = randomBytes(SECRET_BYTES).toString("base64url");
+    this.#previousSecret = shown === undefined ? undefined : { digest: digest(shown), received: this.session.received };
+    this.#secret = digest(secret);
+    return secret;
+  }
+
+  /** Whether the secret shows that a connection continues this session. */
+  knowsSecret(secret: string): boolean {
+    const shown = digest(secret);
+    if (this.#secret.length === shown.length && timingSafeEqual(this.#secret, shown)) return true;
+    const previous = this.#previousSecret;
+    return previous !== undefined && this.session.received === previous.received && timingSafeEqual(previous.digest, shown);
+  }
+
+  /** Carries the session on over a new connection. */
+  resume(transport: Transport, attempt: number, peerReceived: number): void {
+    this.attempt = attempt;
+    try {
+      this.session.attach(transport, { peerReceived });
+    } catch (error) {
+      this.session.destroy(asGgrokError(error));
+      transport.destroy();
+    }
+  }
+
+  /** Tells of the first connection. */
+  start(transport: Transport): void {
+    this.session.attach(transport);
+  }
+
+  /**
+   * A newer connection of the same process and slot is here. Names go over as it binds them; what is open here ends in
+   * peace when the link is up, and by the rules of a lost session when it is not.
+   */
+  supersede(account?: { lastStream: number; undispatched: readonly number[] }): void {
+    const { state } = this.session;
+    if (state === "open" || state === "draining") void this.session.close(PATIENT_CLOSE_MS);
+    else this.session.destroy(new GgrokError("ERR_GGROK_SESSION_LOST"), account);
+  }
+
+  /** Asks the agent to go elsewhere and ends when its streams have ended, at the deadline at the latest. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#isLeaving = true;
+    this.session.sendControl({ type: "drain", reason: "the relay is going down", reconnect: "now", deadlineMs });
+    await this.session.close(deadlineMs);
+  }
+
+  /** Ends now and gives all names up. */
+  destroy(error: GgrokError): void {
+    this.#isLeaving = true;
+    this.session.destroy(error);
+    this.#end();
+  }
+
+  unbound(bind: number, code: ErrorCode, holder: string | undefined): void {
+    this.session.sendControl({ type: "unbound", bind, code, ...(holder !== undefined && { holder }) });
+  }
+
+  #onState(state: SessionState, previous: SessionState): void {
+    const fields = { session: this.id, agent: this.label };
+    if (state === "lost") {
+      this.#deps.metrics.sessionsLost += 1;
+      logEvent(this.#deps.logger, "session.lost", fields, `${this.label} lost`);
+      this.#parkTimer = setTimeout(() => this.session.failUnanswered(), this.#deps.parkMs);
+      this.#hold();
+    } else if (state === "open") {
+      this.#clearTimers();
+      if (previous !== "suspect") logEvent(this.#deps.logger, "session.online", fields, `${this.label} online`);
+      this.#deps.registry.wake(this);
+    }
+  }
+
+  #onClosed(error: GgrokError): void {
+    clearTimeout(this.#parkTimer);
+    const fields = { session: this.id, agent: this.label, code: error.code, reason: error.message };
+    logEvent(this.#deps.logger, "session.closed", fields, `${this.label} closed: ${error.message}`);
+    // A process that broke off without a word may come back under the same names; one that said goodbye will not.
+    if (this.#isLeaving) this.#end();
+    else if (this.#holdTimer === undefined) this.#hold();
+  }
+
+  /** Starts the hold of a lost session; a session that closes meanwhile does not prolong it. */
+  #hold(): void {
+    clearTimeout(this.#holdTimer);
+    this.#holdTimer = setTimeout(() => this.#end(), this.#deps.holdMs);
+  }
+
+  #end(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#isLeaving = true;
+    this.#clearTimers();
+    this.session.destroy(new GgrokError("ERR_GGROK_SESSION_LOST"));
+    this.#deps.registry.releaseAll(this);
+    this.#onGone(this);
+  }
+
+  #clearTimers(): void {
+    clearTimeout(this.#parkTimer);
+    clearTimeout(this.#holdTimer);
+    this.#parkTimer = undefined;
+    this.#holdTimer = undefined;
+  }
+
+  #onControl(message: ControlMessage): void {
+    switch (message.type) {
+      case "bind":
+        this.#bind(message).catch((error: unknown) => this.session.destroy(asGgrokError(error)));
+        return;
+      case "unbind":
+        this.#unbind(message.bind);
+        return;
+      case "drain":
+        // "now" and "after" announce a successor, whose hello ends this session; with "never" nobody else would.
+        if (message.reconnect !== "never") return;
+        this.#isLeaving = true;
+        this.session.goAway(ResetCode.Draining);
+        return;
+      case "hello":
+        this.session.destroy(new GgrokError("ERR_GGROK_PROTOCOL_VIOLATION", { message: "a second hello" }));
+        return;
+      default:
+        return;
+    }
+  }
+
+  async #bind(message: BindMessage): Promise<void> {
+    const refuse = (code: ErrorCode, text: string, holder?: string): void =>
+      this.session.sendControl({ type: "bind-refused", bind: message.bind, code, message: text, retry: "never", ...(holder !== undefined && { holder }) });
+    if (message.kind !== "http") return refuse("ERR_GGROK_NAME_NOT_ALLOWED", `this relay has no ${message.kind} tunnels`);
+    if (this.#pending.size >= RELAY_LIMITS.maxPendingBinds || this.#pending.has(message.bind)) {
+      return refuse("ERR_GGROK_NAME_NOT_ALLOWED", `${String(this.#pending.size)} binds are still undecided`);
+    }
+    const pending = { isCancelled: false };
+    this.#pending.set(message.bind, pending);
+    const outcome = await this.#deps.registry
+      .bind(this, {
+        bind: message.bind,
+        url: message.url,
+        ageMs: message.ageMs,
+        claim: message.claim,
+        pooling: message.pooling ?? false,
+        takeover: message.takeover ?? false,
+        stripPrefix: message.stripPrefix ?? false,
+      })
+      .finally(() => this.#pending.delete(message.bind));
+    if ("refused" in outcome) return refuse(outcome.refused.code, outcome.refused.message, outcome.refused.holder);
+    if (pending.isCancelled || this.isClosed) this.#deps.registry.release(this, message.bind);
+    else this.session.sendControl({ type: "bound", bind: message.bind, ...outcome.bound });
+    return undefined;
+  }
+
+  #unbind(bind: number): void {
+    const pending = this.#pending.get(bind);
+    if (pending !== undefined) pending.isCancelled = true;
+    this.#deps.registry.release(this, bind);
+  }
+}
+
+function digest(secret: string): Buffer {
+  return createHash("sha256").update(secret).digest();
+}
+
+function asGgrokError(error: unknown): GgrokError {
+  return error instanceof GgrokError ? error : new GgrokError("ERR_GGROK_PROTOCOL_VIOLATION", { cause: error });
+}

@@ -1,0 +1,141 @@
+import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import { createWebSocketTransport, type ErrorCode, ERRORS, LIMITS, PROTOCOL, SUPPORTED_PROTOCOLS } from "@ggrok/protocol";
+import { WebSocketServer } from "ws";
+import { type Authenticator, fieldsNamed } from "../auth/authenticator.ts";
+import { RELAY_LIMITS } from "../limits.ts";
+import type { RelayOrigin } from "../registry/names.ts";
+import { greet, type HandshakeDeps } from "./handshake.ts";
+import { TokenBucket } from "./token-bucket.ts";
+
+export interface ConnectDeps extends HandshakeDeps {
+  readonly authenticator: Authenticator;
+  /** Origin of printed URLs; undefined takes it from the request. */
+  readonly publicUrl: string | undefined;
+}
+
+/** Where agents arrive: `GET /$$ggrok` with an upgrade. */
+export interface Connect {
+  /** Takes an upgrade for a path below the reserved prefix; the caller has checked the host. */
+  onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
+interface UpgradeRefusal {
+  code: ErrorCode;
+  message: string;
+  retryAfterS?: number;
+}
+
+// Above this much unread output a WebSocket ping is not answered: pongs must not pile up for a peer that does not read.
+const PONG_BACKLOG_BYTES = 65_536;
+
+/** Everything that can be refused is refused before the upgrade, with a status and the reason as JSON. */
+export function createConnect(deps: ConnectDeps): Connect {
+  const { handshakesPerSecond, handshakeBurst } = RELAY_LIMITS;
+  const bucket = new TokenBucket({ perSecond: handshakesPerSecond, burst: handshakeBurst, nowMs: performance.now() });
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    skipUTF8Validation: true,
+    autoPong: false,
+    maxPayload: LIMITS.MESSAGE_BYTES_MAX,
+    maxFragments: LIMITS.MESSAGE_FRAGMENTS_MAX,
+    maxBufferedChunks: LIMITS.MESSAGE_CHUNKS_MAX,
+    handleProtocols: () => PROTOCOL,
+  });
+  let greetings = 0;
+
+  function check(req: IncomingMessage): { refusal: UpgradeRefusal } | { refusal?: undefined; principal: string | undefined } {
+    const refused = checkRequest(req) ?? checkLoad(deps.isDraining(), greetings);
+    if (refused !== undefined) return { refusal: refused };
+    const outcome = deps.authenticator.authenticate({ rawHeaders: req.rawHeaders, remoteAddress: req.socket.remoteAddress });
+    if (!outcome.isAllowed) return { refusal: { code: "ERR_GGROK_TOKEN_REFUSED", message: outcome.message } };
+    // Behind the token: a flood of wrong ones cannot use up the places of agents that come back.
+    if (!bucket.take(performance.now())) {
+      const message = `more than ${String(handshakesPerSecond)} agents a second`;
+      return { refusal: { code: "ERR_GGROK_RELAY_OVERLOADED", message, retryAfterS: 1 } };
+    }
+    return { principal: outcome.principal };
+  }
+
+  return {
+    onUpgrade(req, socket, head) {
+      socket.on("error", () => socket.destroy());
+      const checked = check(req);
+      if (checked.refusal !== undefined) {
+        deps.metrics.handshakes.refused += 1;
+        answer(socket, checked.refusal);
+        return;
+      }
+      const { principal } = checked;
+      const origin = originOf(req, deps);
+      server.handleUpgrade(req, socket, head, (ws) => {
+        greetings += 1;
+        ws.on("ping", (data) => {
+          if (socket.writableLength < PONG_BACKLOG_BYTES) ws.pong(data);
+        });
+        greet(createWebSocketTransport(ws, socket, "listener"), { principal, origin }, deps, () => {
+          greetings -= 1;
+        });
+      });
+    },
+  };
+}
+
+function checkRequest(req: IncomingMessage): UpgradeRefusal | undefined {
+  const path = (req.url ?? "").split("?", 1)[0];
+  if (path !== "/$$ggrok" && path !== "/$$ggrok/") return { code: "ERR_GGROK_NOT_FOUND", message: ERRORS.ERR_GGROK_NOT_FOUND.message };
+  if (fieldsNamed(req.rawHeaders, "origin").length > 0) {
+    return { code: "ERR_GGROK_ORIGIN_REFUSED", message: ERRORS.ERR_GGROK_ORIGIN_REFUSED.message };
+  }
+  const isWebSocket = req.method === "GET" && fieldsNamed(req.rawHeaders, "upgrade").join().toLowerCase() === "websocket";
+  const hasKey = /^[+/0-9A-Za-z]{22}==$/u.test(fieldsNamed(req.rawHeaders, "sec-websocket-key").join());
+  if (!isWebSocket || !hasKey || fieldsNamed(req.rawHeaders, "sec-websocket-version").join() !== "13") {
+    return { code: "ERR_GGROK_REQUEST_MALFORMED", message: "this path takes WebSocket upgrades (RFC 6455, version 13)" };
+  }
+  // Checked here because ws would accept the first subprotocol offered, and also none.
+  const offered = fieldsNamed(req.rawHeaders, "sec-websocket-protocol").flatMap((value) => value.split(",").map((name) => name.trim()));
+  if (offered.includes(PROTOCOL)) return undefined;
+  const message = `the agent offers ${offered.join(", ") || "no subprotocol"}, this relay speaks ${SUPPORTED_PROTOCOLS.join(", ")}`;
+  return { code: "ERR_GGROK_VERSION_UNSUPPORTED", message };
+}
+
+function checkLoad(isDraining: boolean, greetings: number): UpgradeRefusal | undefined {
+  if (isDraining) return { code: "ERR_GGROK_RELAY_DRAINING", message: ERRORS.ERR_GGROK_RELAY_DRAINING.message, retryAfterS: 1 };
+  if (greetings < RELAY_LIMITS.maxGreetings) return undefined;
+  const message = `${String(greetings)} handshakes under way, the limit is ${String(RELAY_LIMITS.maxGreetings)}`;
+  return { code: "ERR_GGROK_RELAY_OVERLOADED", message, retryAfterS: 1 };
+}
+
+/** Scheme and authority under which this agent knows the relay: what its printed URLs are made of. */
+function originOf(req: IncomingMessage, deps: ConnectDeps): RelayOrigin {
+  if (deps.publicUrl !== undefined) {
+    const url = new URL(deps.publicUrl);
+    return { scheme: url.protocol === "https:" ? "https" : "http", authority: url.host };
+  }
+  const isBelieved = deps.authenticator.isTrustedPeer(req.socket.remoteAddress);
+  const proto = isBelieved ? fieldsNamed(req.rawHeaders, "x-forwarded-proto").join().split(",", 1)[0]?.trim().toLowerCase() : undefined;
+  return { scheme: proto === "https" ? "https" : "http", authority: (req.headers.host ?? "localhost").toLowerCase() };
+}
+
+function answer(socket: Duplex, refusal: UpgradeRefusal): void {
+  const { status } = ERRORS[refusal.code];
+  const body = JSON.stringify({ code: refusal.code, message: refusal.message, supported: SUPPORTED_PROTOCOLS });
+  const fields = [
+    `HTTP/1.1 ${String(status)} ${STATUS_CODES[status] ?? "Refused"}`,
+    "Content-Type: application/json; charset=utf-8",
+    `Content-Length: ${String(Buffer.byteLength(body))}`,
+    "Cache-Control: no-store",
+    `ggrok-error: ${refusal.code}`,
+    "Connection: close",
+    ...(status === 401 ? ["WWW-Authenticate: Bearer"] : []),
+    ...(status === 426 ? [`Upgrade: websocket`, `Sec-WebSocket-Protocol: ${SUPPORTED_PROTOCOLS.join(", ")}`] : []),
+    ...(refusal.retryAfterS === undefined ? [] : [`Retry-After: ${String(refusal.retryAfterS)}`]),
+  ];
+  socket.end(`${fields.join("\r\n")}\r\n\r\n${body}`);
+  // What the peer still sends is thrown away, so that closing does not turn into a reset that eats the answer.
+  socket.resume();
+  const linger = setTimeout(() => socket.destroy(), RELAY_LIMITS.closeLingerMs);
+  socket.once("close", () => clearTimeout(linger));
+}

@@ -1,0 +1,124 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { RELAY_LIMITS } from "../limits.ts";
+import { classifyHost, type HostRules, hostOfRequest, isReservedTarget } from "./host.ts";
+
+/** The visitors' side. */
+export interface VisitorHandlers {
+  /** `request`, `checkContinue` and `checkExpectation`. */
+  onRequest(req: IncomingMessage, res: ServerResponse): void;
+  /** False treats an Upgrade as an ordinary request. */
+  shouldUpgrade(req: IncomingMessage): boolean;
+  onUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+  onConnect(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+  onClientError(error: Error, socket: Duplex): void;
+}
+
+/** Who takes what enters by the one port. */
+export interface ListenerHandlers {
+  readonly visitors: VisitorHandlers;
+  /** Requests below the reserved prefix on the relay's own hosts. */
+  onAdminRequest: RequestListener;
+  /** Upgrades below the reserved prefix on the relay's own hosts. */
+  onAgent(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
+export interface ListenerOptions {
+  readonly hosts: HostRules;
+  /** Idle life of a visitor's connection. */
+  readonly keepAliveMs: number;
+}
+
+/** The server that every request enters, and the sockets it has. */
+export interface HttpListener {
+  readonly server: Server;
+  /** Binds the port; rejects when it is taken. */
+  listen(port: number, address: string | undefined): Promise<AddressInfo>;
+  /** Takes no new connection from here on and ends idle ones; the port is free for the next process at once. */
+  stopAccepting(): void;
+  /** Ends every connection that is left. */
+  destroy(): void;
+}
+
+/** Makes the server with all its limits and sends each request where it belongs. */
+export function createHttpListener(handlers: ListenerHandlers, options: ListenerOptions): HttpListener {
+  const { visitors } = handlers;
+  const isOwn = (req: IncomingMessage): boolean =>
+    isReservedTarget(req.url ?? "") && classifyHost(hostOfRequest(req.rawHeaders), options.hosts) === "apex";
+  const onRequest = (req: IncomingMessage, res: ServerResponse): void => {
+    if (isOwn(req)) handlers.onAdminRequest(req, res);
+    else visitors.onRequest(req, res);
+  };
+  const server = createServer(
+    {
+      insecureHTTPParser: false,
+      // A request without Host is refused by us, with our own words.
+      requireHostHeader: false,
+      maxHeaderSize: RELAY_LIMITS.requestHeadBytes,
+      headersTimeout: RELAY_LIMITS.headTimeoutMs,
+      connectionsCheckingInterval: RELAY_LIMITS.connectionsCheckIntervalMs,
+      // No clock over a whole request: an upload may take hours. Bodies that stall are ended by ingress.
+      requestTimeout: 0,
+      keepAliveTimeout: options.keepAliveMs,
+      noDelay: true,
+      shouldUpgradeCallback: (req: IncomingMessage): boolean => isOwn(req) || visitors.shouldUpgrade(req),
+    },
+    onRequest,
+  );
+  server.timeout = 0;
+  server.maxRequestsPerSocket = 0;
+  server.maxConnections = RELAY_LIMITS.maxConnections;
+  // Node would cut the list silently; heads are bounded in bytes, and fields are counted where they can be refused.
+  server.maxHeadersCount = 0;
+  // Without these listeners Node answers 100 or 417 itself; that is the app's decision.
+  server.on("checkContinue", (req: IncomingMessage, res: ServerResponse) => {
+    if (isOwn(req)) res.writeContinue();
+    onRequest(req, res);
+  });
+  server.on("checkExpectation", onRequest);
+  server.on("upgrade", (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (isOwn(req)) handlers.onAgent(req, socket, head);
+    else visitors.onUpgrade(req, socket, head);
+  });
+  server.on("connect", (req: IncomingMessage, socket: Duplex, head: Buffer) => visitors.onConnect(req, socket, head));
+  server.on("clientError", (error: Error, socket: Duplex) => visitors.onClientError(error, socket));
+  return new ServerListener(server);
+}
+
+class ServerListener implements HttpListener {
+  readonly server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(server: Server) {
+    this.server = server;
+    server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
+  }
+
+  listen(port: number, address: string | undefined): Promise<AddressInfo> {
+    const { server } = this;
+    return new Promise((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ port, ...(address !== undefined && { host: address }) }, () => {
+        server.off("error", reject);
+        // Running out of files and the like: the listener goes on, and connections come back when there is room.
+        server.on("error", () => {});
+        resolve(server.address() as AddressInfo);
+      });
+    });
+  }
+
+  stopAccepting(): void {
+    if (!this.server.listening) return;
+    this.server.close();
+    this.server.closeIdleConnections();
+  }
+
+  destroy(): void {
+    this.stopAccepting();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}

@@ -1,0 +1,101 @@
+import type { ErrorCode, HttpOpenHead, MuxStream, SessionState, StreamHandler } from "@ggrok/protocol";
+import type { Place, RelayOrigin } from "./names.ts";
+import type { OwnershipRecord } from "./ownership.ts";
+import { ParkingSpot } from "./parking.ts";
+
+/** What the registry needs of a session; a peer relay can be one too. */
+export interface StreamOpener {
+  readonly state: SessionState;
+  readonly canOpen: boolean;
+  readonly streamCount: number;
+  open(head: HttpOpenHead, handler: StreamHandler, o: { fin: boolean }): MuxStream;
+  ping(timeoutMs: number): Promise<number>;
+}
+
+/** Whoever holds endpoints: one connection of one agent process. */
+export interface Owner {
+  readonly principal: string;
+  readonly agentId: string;
+  readonly instance: string;
+  readonly slot: number;
+  /** Host and user, shown only to the same token. */
+  readonly label: string;
+  readonly session: StreamOpener;
+  /** Its session is lost or closed, its names are held. */
+  readonly isAway: boolean;
+  /** It will not come back: a bind that waited for something must not go on. */
+  readonly isClosed: boolean;
+  readonly origin: RelayOrigin;
+  /** Tells the agent that an endpoint is no longer its own. */
+  unbound(bind: number, code: ErrorCode, holder: string | undefined): void;
+}
+
+/** One owner's part in an endpoint. */
+export interface Member {
+  readonly owner: Owner;
+  /** The agent's number for it. */
+  readonly bind: number;
+  readonly claim: number;
+  readonly pooling: boolean;
+  readonly stripPrefix: boolean;
+  /** The relay chose the name. */
+  readonly isGenerated: boolean;
+}
+
+/** A public place and those who serve it. */
+export class Endpoint {
+  readonly place: Place;
+  readonly url: string;
+  readonly spot = new ParkingSpot();
+  members: readonly Member[] = [];
+  changes: readonly number[] = [];
+
+  constructor(place: Place, url: string) {
+    this.place = place;
+    this.url = url;
+  }
+
+  get stripPrefix(): string | undefined {
+    return this.place.prefix !== "" && this.members.some((member) => member.stripPrefix) ? this.place.prefix : undefined;
+  }
+
+  /** True when a session is up, though it may have no stream to give. */
+  get isOnline(): boolean {
+    return this.members.some((member) => member.owner.session.state === "open");
+  }
+
+  get canOpen(): boolean {
+    return this.members.some((member) => member.owner.session.canOpen);
+  }
+
+  /** Opens on the least-loaded session that can; undefined when none can. */
+  open(head: Omit<HttpOpenHead, "bind">, handler: StreamHandler, o: { fin: boolean }): MuxStream | undefined {
+    const member = this.#leastLoaded();
+    return member?.owner.session.open({ ...head, bind: member.bind }, handler, o);
+  }
+
+  #leastLoaded(): Member | undefined {
+    let best: Member | undefined;
+    for (const member of this.members) {
+      const { session } = member.owner;
+      if (session.canOpen && (best === undefined || session.streamCount < best.owner.session.streamCount)) best = member;
+    }
+    return best;
+  }
+
+  /** What the ownership table looks at. */
+  record(answers: ReadonlyMap<Owner, boolean>): OwnershipRecord {
+    return {
+      changes: this.changes,
+      holders: this.members.map(({ owner, claim, pooling }) => ({
+        principal: owner.principal,
+        agentId: owner.agentId,
+        instance: owner.instance,
+        claim,
+        pooling,
+        isAway: owner.isAway,
+        answers: answers.get(owner),
+      })),
+    };
+  }
+}

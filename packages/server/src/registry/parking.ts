@@ -1,0 +1,85 @@
+import { RELAY_LIMITS } from "../limits.ts";
+import type { ParkResult } from "./route.ts";
+
+interface Waiter {
+  readonly tag: ParkTag;
+  readonly finish: (result: ParkResult) => void;
+}
+
+/** What a parked request asked for. */
+export interface ParkTag {
+  readonly host: string;
+  readonly target: string;
+}
+
+/** A place where requests wait for one thing. */
+export class ParkingSpot {
+  readonly waiters = new Set<Waiter>();
+}
+
+export interface ParkOptions extends ParkTag {
+  /** What the request holds in memory. */
+  bytes: number;
+  /** How long it waits at most. */
+  timeoutMs: number;
+  signal: AbortSignal;
+}
+
+export interface ParkingLimits {
+  maxParked: number;
+  maxParkedPerEndpoint: number;
+  maxParkedBytes: number;
+}
+
+/** Requests that wait for an agent: bounded in count, bytes and time, first come first woken. */
+export class Parking {
+  readonly #limits: ParkingLimits;
+  #count = 0;
+  #bytes = 0;
+
+  constructor(limits: ParkingLimits = RELAY_LIMITS) {
+    this.#limits = limits;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  park(spot: ParkingSpot, options: ParkOptions): Promise<ParkResult> {
+    const { bytes, timeoutMs, signal } = options;
+    if (signal.aborted) return Promise.resolve("aborted");
+    if (timeoutMs <= 0) return Promise.resolve("offline");
+    if (this.#isFull(spot, bytes)) return Promise.resolve("full");
+    return new Promise((resolve) => {
+      const finish = (result: ParkResult): void => {
+        if (!spot.waiters.delete(waiter)) return;
+        this.#count -= 1;
+        this.#bytes -= bytes;
+        clearTimeout(timer);
+        signal.removeEventListener("abort", abort);
+        resolve(result);
+      };
+      const abort = (): void => finish("aborted");
+      const timer = setTimeout(finish, timeoutMs, "offline");
+      const waiter: Waiter = { tag: { host: options.host, target: options.target }, finish };
+      spot.waiters.add(waiter);
+      this.#count += 1;
+      this.#bytes += bytes;
+      signal.addEventListener("abort", abort, { once: true });
+    });
+  }
+
+  /** Ends the wait of everyone at the spot whom the filter names. */
+  release(spot: ParkingSpot, result: "ready" | "offline", filter?: (tag: ParkTag) => boolean): void {
+    for (const waiter of [...spot.waiters]) if (filter === undefined || filter(waiter.tag)) waiter.finish(result);
+  }
+
+  #isFull(spot: ParkingSpot, bytes: number): boolean {
+    const { maxParked, maxParkedPerEndpoint, maxParkedBytes } = this.#limits;
+    return this.#count >= maxParked || spot.waiters.size >= maxParkedPerEndpoint || this.#bytes + bytes > maxParkedBytes;
+  }
+}

@@ -1,0 +1,293 @@
+import type { ErrorCode, HttpOpenHead, MuxStream, StreamHandler } from "@ggrok/protocol";
+import { customAlphabet } from "nanoid";
+import { RELAY_LIMITS } from "../limits.ts";
+import { type Logger, logEvent } from "../observability/logger.ts";
+import { Endpoint, type Member, type Owner } from "./endpoint.ts";
+import { ANY_HOST, isBindable, isUnderPrefix, type NameRules, type Place, parseWanted, urlOfPlace } from "./names.ts";
+import { type BindDecision, type BindRequest, claimOf, decideBind, recordChange, type Refusal } from "./ownership.ts";
+import { Parking, type ParkTag, ParkingSpot } from "./parking.ts";
+import type { ParkResult, Route, Router } from "./route.ts";
+
+/** A bind as the agent sent it. */
+export interface BindWish {
+  readonly bind: number;
+  readonly url: string | undefined;
+  readonly ageMs: number;
+  /** Given back from an earlier `bound`. */
+  readonly claim: number | undefined;
+  readonly pooling: boolean;
+  readonly takeover: boolean;
+  readonly stripPrefix: boolean;
+}
+
+export type BindOutcome =
+  | { readonly bound: { url: string; claim: number } }
+  | { readonly refused: { code: ErrorCode; message: string; holder: string | undefined } };
+
+export interface RegistryDeps {
+  readonly names: NameRules;
+  readonly holdMs: number;
+  readonly parkMs: number;
+  readonly logger: Logger;
+  /** Wall clock: claims outlive the relay. */
+  readonly now: () => number;
+  readonly parking?: Parking;
+}
+
+// 36^10 is above 2^51: nobody guesses a name, and two agents hardly ever draw the same.
+const generateName = customAlphabet("abcdefghijklmnopqrstuvwxyz0123456789", 10);
+
+// Members may change while their PINGs are out; after so many rounds the answer is "held".
+const MAX_PROBE_ROUNDS = 4;
+
+/** Who serves which public place. Control claims and releases, ingress finds; they meet only here. */
+export class Registry implements Router {
+  readonly parking: Parking;
+  readonly #deps: RegistryDeps;
+  readonly #hosts = new Map<string, Endpoint[]>();
+  readonly #owned = new Map<Owner, Map<number, Endpoint>>();
+  readonly #startSpot = new ParkingSpot();
+  readonly #startedAt: number;
+  #endpointCount = 0;
+
+  constructor(deps: RegistryDeps) {
+    this.#deps = deps;
+    this.parking = deps.parking ?? new Parking();
+    this.#startedAt = deps.now();
+  }
+
+  get endpointCount(): number {
+    return this.#endpointCount;
+  }
+
+  find(host: string, target: string): Route | undefined {
+    const known = this.#locate(host, target) !== undefined;
+    if (!known && (this.#startHoldLeft() <= 0 || !isBindable(host, this.#deps.names))) return undefined;
+    return new RegistryRoute({ host, target }, this, (tag) => this.#locate(tag.host, tag.target));
+  }
+
+  /** Waits at the endpoint, or during the start hold at the place it may come back to. */
+  park(tag: ParkTag, bytes: number, signal: AbortSignal): Promise<ParkResult> {
+    const endpoint = this.#locate(tag.host, tag.target);
+    if (endpoint?.canOpen === true) return Promise.resolve("ready");
+    if (endpoint?.isOnline === true) return Promise.resolve("full");
+    const timeoutMs = endpoint === undefined ? Math.min(this.#deps.parkMs, this.#startHoldLeft()) : this.#deps.parkMs;
+    return this.parking.park(endpoint?.spot ?? this.#startSpot, { ...tag, bytes, signal, timeoutMs });
+  }
+
+  /** Decides a bind by the ownership table, asking a living holder where the table wants to know. */
+  async bind(owner: Owner, wish: BindWish): Promise<BindOutcome> {
+    const wanted = parseWanted(wish.url, this.#deps.names, hostOf(owner.origin.authority));
+    if (wanted.refused !== undefined) return refusal("ERR_GGROK_NAME_NOT_ALLOWED", wanted.refused);
+    const isGenerated = wanted.place === "generate";
+    const place = wanted.place === "generate" ? this.#generatedPlace(owner, wish.bind) : wanted.place;
+    const owned = this.#owned.get(owner);
+    const count = owned?.size ?? 0;
+    if (count >= RELAY_LIMITS.maxEndpointsPerSession && owned?.has(wish.bind) !== true) {
+      return refusal("ERR_GGROK_LIMIT_REACHED", `this session holds ${String(count)} endpoints, the limit is ${String(RELAY_LIMITS.maxEndpointsPerSession)}`);
+    }
+    const claim = claimOf({ ageMs: wish.ageMs, ...(wish.claim !== undefined && { claim: wish.claim }) }, this.#deps.now());
+    const request: BindRequest = {
+      principal: owner.principal,
+      agentId: owner.agentId,
+      instance: owner.instance,
+      claim,
+      pooling: wish.pooling,
+      returning: wish.claim !== undefined,
+      takeover: wish.takeover,
+    };
+    const answers = new Map<Owner, boolean>();
+    for (let round = 0; round < MAX_PROBE_ROUNDS; round += 1) {
+      const endpoint = this.#get(place);
+      const decision = decideBind(endpoint?.record(answers), request, this.#deps.now());
+      if (decision.action === "refuse") return this.#refuse(decision.why, endpoint, owner);
+      if (decision.action !== "probe") {
+        const member = { owner, bind: wish.bind, claim, pooling: wish.pooling, stripPrefix: wish.stripPrefix, isGenerated };
+        return this.#settle(place, endpoint, member, decision);
+      }
+      await probe(endpoint?.members ?? [], answers);
+      if (owner.isClosed) return refusal("ERR_GGROK_SESSION_LOST", "the session ended while the holder was asked");
+    }
+    return this.#refuse("held", this.#get(place), owner);
+  }
+
+  /** Gives one endpoint up; false when it was not this owner's. */
+  release(owner: Owner, bind: number): boolean {
+    const endpoint = this.#owned.get(owner)?.get(bind);
+    if (endpoint === undefined) return false;
+    this.#remove(endpoint, (member) => member.owner === owner && member.bind === bind);
+    return true;
+  }
+
+  /** Gives everything of an owner up: its hold is over, or it unbound. */
+  releaseAll(owner: Owner): void {
+    for (const bind of [...(this.#owned.get(owner)?.keys() ?? [])]) this.release(owner, bind);
+  }
+
+  /** Call when an owner's session can take streams again. */
+  wake(owner: Owner): void {
+    for (const endpoint of this.#owned.get(owner)?.values() ?? []) this.parking.release(endpoint.spot, "ready");
+  }
+
+  /** Ends every wait: the relay goes down. */
+  releaseParked(): void {
+    this.parking.release(this.#startSpot, "offline");
+    for (const endpoints of this.#hosts.values()) for (const endpoint of endpoints) this.parking.release(endpoint.spot, "offline");
+  }
+
+  #settle(place: Place, present: Endpoint | undefined, member: Member, decision: BindDecision): BindOutcome {
+    const { owner, bind } = member;
+    const endpoint = present ?? this.#add(place, owner);
+    const previous = this.#owned.get(owner)?.get(bind);
+    if (previous !== undefined && previous !== endpoint) this.release(owner, bind);
+    let { claim } = member;
+    if (decision.action === "rebind") {
+      claim = endpoint.members.find((other) => other.owner.instance === owner.instance)?.claim ?? claim;
+      const replaced = this.#detach(endpoint, (other) => other.owner.instance === owner.instance && other.owner.slot === owner.slot);
+      // One process asked for the same place twice: the later wish stands, the earlier one is told.
+      for (const other of replaced) if (other.owner === owner && other.bind !== bind) owner.unbound(other.bind, "ERR_GGROK_TAKEN_OVER", owner.label);
+    }
+    if (decision.action === "take-over") {
+      if (decision.fromLiving) endpoint.changes = recordChange(endpoint.changes, this.#deps.now());
+      for (const other of this.#detach(endpoint, () => true)) other.owner.unbound(other.bind, "ERR_GGROK_TAKEN_OVER", owner.label);
+    }
+    endpoint.members = [...endpoint.members, { ...member, claim }];
+    const owned = this.#owned.get(owner) ?? new Map<number, Endpoint>();
+    this.#owned.set(owner, owned.set(bind, endpoint));
+    logEvent(this.#deps.logger, "endpoint.bound", { url: endpoint.url, agent: owner.label, how: decision.action }, `${endpoint.url} bound`);
+    this.parking.release(endpoint.spot, "ready");
+    this.parking.release(this.#startSpot, "ready", (tag) => this.#locate(tag.host, tag.target) === endpoint);
+    return { bound: { url: endpoint.url, claim } };
+  }
+
+  #refuse(why: Refusal, endpoint: Endpoint | undefined, owner: Owner): BindOutcome {
+    const url = endpoint?.url ?? "the name";
+    const holder = why === "other-token" ? undefined : endpoint?.members[0]?.owner.label;
+    const by = holder ?? "another agent";
+    if (why === "older-claim") return refusal("ERR_GGROK_TAKEN_OVER", `${url} was taken over by ${by}, which was started later`, holder);
+    const reasons: Readonly<Record<Exclude<Refusal, "older-claim">, string>> = {
+      "other-token": `${url} belongs to another token`,
+      "pooling-differs": `${url} is held by ${by}, and pooling must be on for both or for neither`,
+      held: `${url} is held by ${by}, which is online; take it with --takeover or share it with --pooling-enabled`,
+      frozen: `${url} changed hands too often between ${by} and ${owner.label}; ${by} keeps it for a minute`,
+    };
+    return refusal("ERR_GGROK_NAME_TAKEN", reasons[why], holder);
+  }
+
+  #generatedPlace(owner: Owner, bind: number): Place {
+    // A process whose `bound` was lost asks again with the same number and must get the same name.
+    for (const [other, owned] of this.#owned) {
+      const endpoint = owned.get(bind);
+      if (endpoint === undefined || other.instance !== owner.instance || other.principal !== owner.principal) continue;
+      if (endpoint.members.some((member) => member.owner === other && member.bind === bind && member.isGenerated)) return endpoint.place;
+    }
+    return { host: `${generateName()}.${this.#deps.names.domain ?? ""}`, prefix: "" };
+  }
+
+  #locate(host: string, target: string): Endpoint | undefined {
+    const exact = this.#match(host, target);
+    if (this.#deps.names.domain !== undefined) return exact;
+    const any = this.#match(ANY_HOST, target);
+    if (exact === undefined || any === undefined) return exact ?? any;
+    return any.place.prefix.length > exact.place.prefix.length ? any : exact;
+  }
+
+  #match(host: string, target: string): Endpoint | undefined {
+    // Longest prefix first, see #add.
+    return this.#hosts.get(host)?.find((endpoint) => isUnderPrefix(target, endpoint.place.prefix));
+  }
+
+  #get(place: Place): Endpoint | undefined {
+    return this.#hosts.get(place.host)?.find((endpoint) => endpoint.place.prefix === place.prefix);
+  }
+
+  #add(place: Place, owner: Owner): Endpoint {
+    const endpoint = new Endpoint(place, urlOfPlace(place, owner.origin));
+    const endpoints = [...(this.#hosts.get(place.host) ?? []), endpoint];
+    this.#hosts.set(
+      place.host,
+      endpoints.sort((a, b) => b.place.prefix.length - a.place.prefix.length),
+    );
+    this.#endpointCount += 1;
+    return endpoint;
+  }
+
+  /** Takes members out and returns them; the endpoint stays. */
+  #detach(endpoint: Endpoint, test: (member: Member) => boolean): Member[] {
+    const gone = endpoint.members.filter(test);
+    endpoint.members = endpoint.members.filter((member) => !test(member));
+    for (const { owner, bind } of gone) {
+      const owned = this.#owned.get(owner);
+      owned?.delete(bind);
+      if (owned?.size === 0) this.#owned.delete(owner);
+    }
+    return gone;
+  }
+
+  #remove(endpoint: Endpoint, test: (member: Member) => boolean): void {
+    const gone = this.#detach(endpoint, test);
+    for (const { owner } of gone) {
+      logEvent(this.#deps.logger, "endpoint.released", { url: endpoint.url, agent: owner.label }, `${endpoint.url} released`);
+    }
+    if (endpoint.members.length > 0) return;
+    const left = (this.#hosts.get(endpoint.place.host) ?? []).filter((other) => other !== endpoint);
+    if (left.length > 0) this.#hosts.set(endpoint.place.host, left);
+    else this.#hosts.delete(endpoint.place.host);
+    this.#endpointCount -= 1;
+    this.parking.release(endpoint.spot, "offline");
+  }
+
+  #startHoldLeft(): number {
+    return this.#startedAt + this.#deps.holdMs - this.#deps.now();
+  }
+}
+
+/** Looks the endpoint up at every call, so that it follows takeovers and releases. */
+class RegistryRoute implements Route {
+  readonly #tag: ParkTag;
+  readonly #registry: Registry;
+  readonly #locate: (tag: ParkTag) => Endpoint | undefined;
+
+  constructor(tag: ParkTag, registry: Registry, locate: (tag: ParkTag) => Endpoint | undefined) {
+    this.#tag = tag;
+    this.#registry = registry;
+    this.#locate = locate;
+  }
+
+  get url(): string {
+    return this.#locate(this.#tag)?.url ?? `http://${this.#tag.host}`;
+  }
+
+  get stripPrefix(): string | undefined {
+    return this.#locate(this.#tag)?.stripPrefix;
+  }
+
+  open(head: Omit<HttpOpenHead, "bind">, handler: StreamHandler, o: { fin: boolean }): MuxStream | undefined {
+    return this.#locate(this.#tag)?.open(head, handler, o);
+  }
+
+  park(bytes: number, signal: AbortSignal): Promise<ParkResult> {
+    return this.#registry.park(this.#tag, bytes, signal);
+  }
+}
+
+async function probe(members: readonly Member[], answers: Map<Owner, boolean>): Promise<void> {
+  await Promise.all(
+    members.map(async ({ owner }) => {
+      if (owner.isAway || answers.has(owner)) return;
+      const answered = await owner.session.ping(RELAY_LIMITS.holderPingTimeoutMs).then(
+        () => true,
+        () => false,
+      );
+      answers.set(owner, answered);
+    }),
+  );
+}
+
+function refusal(code: ErrorCode, message: string, holder?: string): BindOutcome {
+  return { refused: { code, message, holder } };
+}
+
+function hostOf(authority: string): string {
+  return authority.replace(/:\d+$/u, "").toLowerCase();
+}

@@ -1,0 +1,210 @@
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { totalmem } from "node:os";
+import type { Writable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { GgrokError, MemoryBudget } from "@ggrok/protocol";
+import type { FastifyInstance } from "fastify";
+import { nanoid } from "nanoid";
+import { createAdminApp } from "./admin/app.ts";
+import { addAdminRoutes } from "./admin/routes.ts";
+import { Authenticator } from "./auth/authenticator.ts";
+import type { RelayConfig } from "./config/config.ts";
+import { isLoopback } from "./config/values.ts";
+import { createConnect } from "./control/connect.ts";
+import { AgentDirectory } from "./control/directory.ts";
+import { createIngress, type Ingress } from "./ingress/ingress.ts";
+import { RELAY_LIMITS } from "./limits.ts";
+import { createHttpListener, type HttpListener } from "./listener/http-listener.ts";
+import { createLogger, type Logger, logEvent } from "./observability/logger.ts";
+import { countExchange, createMetrics, createMetricsReader, type Metrics } from "./observability/metrics.ts";
+import { Registry } from "./registry/registry.ts";
+
+/** A running relay. */
+export interface Relay extends AsyncDisposable {
+  /** Where it listens, as a URL that works on this machine; the public URL when one is configured. */
+  readonly url: string;
+  readonly port: number;
+  /** Drains: readiness off, no new connections, agents told to go elsewhere, open exchanges finish. At the deadline what is left ends. */
+  close(graceMs?: number): Promise<void>;
+  /** Ends now. */
+  destroy(): Promise<void>;
+}
+
+/** Starts a relay from a checked configuration. */
+export async function startRelay(config: RelayConfig, options: { logDestination?: Writable } = {}): Promise<Relay> {
+  const relay = new RelayProcess(config, options.logDestination);
+  await relay.start();
+  return relay;
+}
+
+class RelayProcess implements Relay {
+  readonly #config: RelayConfig;
+  readonly #logger: Logger;
+  readonly #metrics: Metrics = createMetrics();
+  readonly #budget: MemoryBudget;
+  readonly #directory = new AgentDirectory();
+  readonly #registry: Registry;
+  readonly #ingress: Ingress;
+  readonly #app: FastifyInstance;
+  #listener: HttpListener | undefined;
+  #state: "starting" | "ready" | "draining" = "starting";
+  #address: AddressInfo | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(config: RelayConfig, logDestination: Writable | undefined) {
+    this.#config = config;
+    this.#logger = createLogger({
+      format: config.logFormat,
+      level: config.logLevel,
+      ...(logDestination !== undefined && { destination: logDestination }),
+    });
+    this.#budget = new MemoryBudget(Math.floor(processMemoryBytes() * RELAY_LIMITS.payloadMemoryShare));
+    const publicHost = config.publicUrl === undefined ? undefined : new URL(config.publicUrl).hostname;
+    const hosts = { domain: config.domain, publicHost };
+    const { holdMs, parkMs } = config;
+    const logger = this.#logger;
+    const relayId = nanoid();
+    this.#registry = new Registry({ names: hosts, holdMs, parkMs, logger, now: Date.now });
+    this.#ingress = createIngress({
+      router: this.#registry,
+      config,
+      logger,
+      relayId,
+      metrics: {
+        countExchange: (record) => countExchange(this.#metrics, record),
+        countRedispatch: () => {
+          this.#metrics.redispatches += 1;
+        },
+      },
+    });
+    const authenticator = new Authenticator(config);
+    const connect = createConnect({
+      authenticator,
+      directory: this.#directory,
+      registry: this.#registry,
+      metrics: this.#metrics,
+      budget: this.#budget,
+      logger,
+      relayId,
+      holdMs,
+      parkMs,
+      domain: config.domain,
+      publicUrl: config.publicUrl,
+      isDraining: () => this.#state === "draining",
+    });
+    this.#app = createAdminApp({
+      createServer: (onAdminRequest): Server => {
+        const handlers = { visitors: this.#ingress, onAdminRequest, onAgent: connect.onUpgrade };
+        this.#listener = createHttpListener(handlers, { hosts, keepAliveMs: config.keepAliveMs ?? RELAY_LIMITS.keepAliveMs });
+        return this.#listener.server;
+      },
+    });
+    addAdminRoutes(this.#app, {
+      authenticator,
+      state: () => this.#state,
+      metrics: createMetricsReader(this.#metrics, () => ({
+        openExchanges: this.#ingress.openExchanges,
+        parkedExchanges: this.#registry.parking.count,
+        parkedBytes: this.#registry.parking.bytes,
+        heldPayloadBytes: this.#budget.heldBytes,
+        endpoints: this.#registry.endpointCount,
+        sessions: this.#directory.size,
+        lostSessions: this.#directory.all.filter((agent) => agent.isAway).length,
+      })),
+    });
+  }
+
+  get port(): number {
+    return this.#address?.port ?? 0;
+  }
+
+  get url(): string {
+    if (this.#config.publicUrl !== undefined) return this.#config.publicUrl;
+    const { domain, bind } = this.#config;
+    const isEverywhere = bind === undefined || bind === "0.0.0.0" || bind === "::" || isLoopback(bind);
+    const host = domain ?? (isEverywhere ? "localhost" : bind.includes(":") ? `[${bind}]` : bind);
+    return `http://${host}:${String(this.port)}`;
+  }
+
+  async start(): Promise<void> {
+    // Routes are complete before the port is open: the first request must not find half a relay.
+    await this.#app.ready();
+    this.#address = await this.#listen();
+    this.#state = "ready";
+    // Announced last: whoever reads this line can connect.
+    logEvent(this.#logger, "relay.listening", { url: this.url, port: this.port }, `listening at ${this.url}`);
+    this.#warn();
+  }
+
+  close(graceMs: number = this.#config.graceMs): Promise<void> {
+    this.#closing ??= this.#drain(graceMs);
+    return this.#closing;
+  }
+
+  async destroy(): Promise<void> {
+    this.#state = "draining";
+    this.#ingress.destroy();
+    this.#registry.releaseParked();
+    for (const agent of this.#directory.all) agent.destroy(new GgrokError("ERR_GGROK_RELAY_DRAINING"));
+    this.#listener?.destroy();
+    await this.#app.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #drain(graceMs: number): Promise<void> {
+    const deadline = performance.now() + graceMs;
+    // Readiness first, so that a front end stops sending before anything is refused.
+    this.#state = "draining";
+    logEvent(this.#logger, "relay.draining", { graceMs, exchanges: this.#ingress.openExchanges, sessions: this.#directory.size }, "draining");
+    // Then the port: the next process can have it while this one finishes.
+    this.#listener?.stopAccepting();
+    // Then the visitors' side: nothing is parked any more, since nobody comes back to this process.
+    const exchangesEnded = this.#ingress.close();
+    this.#registry.releaseParked();
+    // Agents last, since open exchanges need them; one after the other, so that they do not reach the next relay at once.
+    const finished = new AbortController();
+    const { signal } = finished;
+    const timeUp = delay(graceMs, undefined, { signal }).catch(() => {});
+    await Promise.race([Promise.all([exchangesEnded, this.#drainAgents(graceMs, deadline, signal)]), timeUp]);
+    finished.abort();
+    await this.destroy();
+    logEvent(this.#logger, "relay.stopped", {}, "stopped");
+  }
+
+  async #drainAgents(graceMs: number, deadline: number, signal: AbortSignal): Promise<void> {
+    const agents = this.#directory.all;
+    const spreadMs = Math.min(graceMs / 3, (agents.length * 1_000) / RELAY_LIMITS.drainsPerSecond);
+    await Promise.all(
+      agents.map(async (agent, index) => {
+        await delay((spreadMs * index) / agents.length, undefined, { signal }).catch(() => {});
+        await agent.drain(Math.max(0, deadline - performance.now()));
+      }),
+    );
+  }
+
+  async #listen(): Promise<AddressInfo> {
+    const { port, bind } = this.#config;
+    if (this.#listener === undefined) throw new Error("the server is made when the admin app is");
+    return this.#listener.listen(port, bind);
+  }
+
+  /** What an operator should know at once. */
+  #warn(): void {
+    const { tokens, allowAnonymous, domain } = this.#config;
+    const notice = (text: string): void => this.#logger.warn({ event: "relay.notice" }, text);
+    if (allowAnonymous) notice("ANONYMOUS AGENTS ARE ALLOWED: everyone who reaches this relay can publish through it");
+    else if (tokens.length === 0) notice("no token is configured: agents are taken from this machine only; set --token to take others");
+    const mode = domain === undefined ? "single-host mode: an agent that asks for no name gets every host" : `wildcard mode: tunnels live at NAME.${domain}`;
+    this.#logger.info({ event: "relay.notice" }, `${mode}; names are kept in memory only`);
+  }
+}
+
+/** Memory this process may use: the container's limit where there is one. */
+function processMemoryBytes(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 && limit < totalmem() ? limit : totalmem();
+}
