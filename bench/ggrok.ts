@@ -1,0 +1,81 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Processes, Running } from "./processes.ts";
+
+/** The built programs, and what to add to Node's flags (a profiler, for instance). */
+export type GgrokPrograms = { readonly relayBin: string; readonly agentBin: string; readonly nodeFlags: readonly string[] };
+
+/** The programs as the build left them. */
+export const BUILT_PROGRAMS: GgrokPrograms = {
+  relayBin: fileURLToPath(new URL("../packages/server/bin/ggrok-relay.js", import.meta.url)),
+  agentBin: fileURLToPath(new URL("../packages/client/bin/ggrok.js", import.meta.url)),
+  nodeFlags: [],
+};
+
+/** As the image starts it: without the cap the young generation of Node 24 doubles the resident set for nothing. */
+const RELAY_NODE_FLAGS = ["--max-semi-space-size=4"];
+const DOMAIN = "localhost";
+
+/** A relay on loopback. */
+export type Relay = Running & { readonly port: number; readonly url: string };
+
+/** An agent with one tunnel; `host` is what a visitor puts into `Host`. */
+export type Agent = Running & { readonly host: string };
+
+function parseEvent(line: string): Record<string, unknown> {
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
+
+/** Start a relay with its access log off and wait for `relay.listening`. */
+export async function startRelay(processes: Processes, programs: GgrokPrograms): Promise<Relay> {
+  // pino names the event in `event` or `msg`; the address is what identifies the line.
+  const pickPort = (line: string): number | undefined => {
+    const event = parseEvent(line);
+    if (typeof event["port"] === "number") return event["port"];
+    return typeof event["url"] === "string" ? Number(new URL(event["url"]).port) || undefined : undefined;
+  };
+  const args = ["--port", "0", "--domain", DOMAIN, "--log-level", "error"];
+  const { found: port, ...running } = await processes.startUntil(
+    process.execPath,
+    [...RELAY_NODE_FLAGS, ...programs.nodeFlags, programs.relayBin, ...args],
+    pickPort,
+    // A developer's own settings must not leak into what is measured.
+    { env: cleanEnvironment() },
+  );
+  return { ...running, port, url: `http://127.0.0.1:${port}` };
+}
+
+/** Start an agent and wait for `tunnel.online`. `dialPort` differs from the relay's where a shaped link lies between. */
+export async function startAgent(
+  processes: Processes,
+  programs: GgrokPrograms,
+  o: { name: string; upstreamPort: number; dialPort: number; directory: string },
+): Promise<Agent> {
+  const home = join(o.directory, `agent-${o.name}-${o.dialPort}`);
+  await mkdir(home, { recursive: true });
+  const args = [
+    ...["http", String(o.upstreamPort), "--relay", `http://127.0.0.1:${o.dialPort}`, "--url", o.name],
+    ...["--inspect", "false", "--json", "--log-level", "error"],
+  ];
+  const { found: host, ...running } = await processes.startUntil(
+    process.execPath,
+    [...programs.nodeFlags, programs.agentBin, ...args],
+    (line) => {
+      const event = parseEvent(line);
+      return event["event"] === "tunnel.online" ? new URL(String(event["url"])).hostname : undefined;
+    },
+    // Its own home and folder give every agent its own identity and keep the user's tokens and project file out.
+    { cwd: home, env: { ...cleanEnvironment(), HOME: home, XDG_CONFIG_HOME: join(home, "config"), XDG_STATE_HOME: join(home, "state") } },
+  );
+  return { ...running, host };
+}
+
+function cleanEnvironment(): Record<string, string> {
+  const names = Object.keys(process.env).filter((name) => name.startsWith("GGROK_") || name === "PORT");
+  return Object.fromEntries(names.map((name) => [name, ""]));
+}
