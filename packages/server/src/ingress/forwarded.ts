@@ -1,9 +1,5 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
 
-const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  loopback: ["127.0.0.0/8", "::1/128"],
-  private: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"],
-};
 const MAX_CACHED = 1_024;
 
 /** The front ends whose `X-Forwarded-*` fields are believed. */
@@ -13,11 +9,10 @@ export class TrustedPeers {
   // A BlockList look-up crosses into C++; the few front ends in use ask for the same addresses all day.
   readonly #known = new Map<string, boolean>();
 
-  /** @param ranges CIDRs, single addresses, or the words `loopback` and `private` */
+  /** @param ranges CIDRs or single addresses, checked before */
   constructor(ranges: readonly string[]) {
-    const expanded = ranges.flatMap((range) => GROUPS[range] ?? [range]);
-    for (const range of expanded) this.#add(range);
-    this.#isEmpty = expanded.length === 0;
+    for (const range of ranges) this.#add(range);
+    this.#isEmpty = ranges.length === 0;
   }
 
   /** @param address as {@link plainAddress} gives it */

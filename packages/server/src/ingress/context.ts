@@ -1,0 +1,19 @@
+import type { Logger } from "../observability/logger.ts";
+import type { ExchangeRecord } from "../observability/access-log.ts";
+import type { HeadContext } from "./request-head.ts";
+import type { ReplayBudget } from "./replay-buffer.ts";
+import type { StallWatch } from "./stall-watch.ts";
+
+/** What every exchange shares with the others of its relay. */
+export interface IngressContext extends HeadContext {
+  readonly logger: Logger;
+  readonly parkMs: number;
+  readonly replayBudget: ReplayBudget;
+  readonly stalls: StallWatch;
+  /** The relay is leaving: what cannot be served now is not parked. */
+  readonly isDraining: boolean;
+  /** An exchange has ended; called exactly once for each that began. */
+  onEnd(exchange: object, record: ExchangeRecord): void;
+  /** An exchange was sent again after its session broke. */
+  onRedispatch(): void;
+}

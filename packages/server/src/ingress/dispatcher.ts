@@ -1,0 +1,115 @@
+import { type ErrorCode, GgrokError, type MuxStream, type StreamHandler } from "@ggrok/protocol";
+import { RELAY_LIMITS } from "../limits.ts";
+import type { ParkResult, Route } from "../registry/route.ts";
+import type { IngressContext } from "./context.ts";
+import type { RequestHead } from "./request-head.ts";
+import { stripPrefix } from "./target-prefix.ts";
+
+/** What the dispatcher needs of the exchange it opens streams for. */
+export interface Dispatched extends StreamHandler {
+  readonly isRequestComplete: boolean;
+  readonly heldBytes: number;
+  onOpened(stream: MuxStream): void;
+  onWaiting(): void;
+  onRefused(code: ErrorCode): void;
+}
+
+const CODE_OF_PARKING: Readonly<Record<Exclude<ParkResult, "ready" | "aborted">, ErrorCode>> = {
+  offline: "ERR_GGROK_ENDPOINT_OFFLINE",
+  full: "ERR_GGROK_RELAY_OVERLOADED",
+};
+
+/** Finds a session for an exchange: now, or after waiting for the agent, and once more when a session broke. */
+export class Dispatcher {
+  readonly #context: IngressContext;
+  readonly #route: Route;
+  readonly #exchange: Dispatched;
+  readonly #head: RequestHead;
+  #attempts = 0;
+  #safeRetries = 0;
+  #abort: AbortController | undefined;
+
+  constructor(context: IngressContext, route: Route, head: RequestHead, exchange: Dispatched) {
+    this.#context = context;
+    this.#route = route;
+    this.#exchange = exchange;
+    this.#head = route.stripPrefix === undefined ? head : withoutPrefix(head, route.stripPrefix);
+  }
+
+  /** Times the exchange was given to a session. */
+  get attempts(): number {
+    return this.#attempts;
+  }
+  /** Times it was sent again although an app may have seen it. */
+  get safeRetries(): number {
+    return this.#safeRetries;
+  }
+
+  /** Opens a stream, or waits until that works. */
+  open(): void {
+    if (!this.#tryOpen()) void this.#park();
+  }
+
+  /** The session broke: the same on another one. */
+  openAgain(why: "again" | "retry"): void {
+    if (why === "retry") this.#safeRetries += 1;
+    this.#context.onRedispatch();
+    this.open();
+  }
+
+  /** The exchange is over: nothing waits any more. */
+  cancel(): void {
+    this.#abort?.abort();
+  }
+
+  /** @returns false when no session can take the exchange now */
+  #tryOpen(): boolean {
+    let stream: MuxStream | undefined;
+    try {
+      stream = this.#route.open(this.#head, this.#exchange, { fin: this.#exchange.isRequestComplete });
+    } catch (error) {
+      this.#exchange.onRefused(error instanceof GgrokError ? error.code : "ERR_GGROK_INTERNAL");
+      return true;
+    }
+    if (stream === undefined) return false;
+    this.#attempts += 1;
+    this.#exchange.onOpened(stream);
+    return true;
+  }
+
+  async #park(): Promise<void> {
+    if (this.#context.isDraining) {
+      this.#exchange.onRefused("ERR_GGROK_RELAY_DRAINING");
+      return;
+    }
+    this.#exchange.onWaiting();
+    this.#abort = new AbortController();
+    const { signal } = this.#abort;
+    const deadline = performance.now() + this.#context.parkMs;
+    // "Ready" is a hint: another visitor may have taken the place meanwhile. The count bounds a route that says it for ever.
+    for (let round = 0; round < RELAY_LIMITS.maxAttempts; round += 1) {
+      const result = await this.#waitForAgent(signal);
+      if (signal.aborted || result === "aborted") return;
+      if (result !== "ready") {
+        this.#exchange.onRefused(CODE_OF_PARKING[result]);
+        return;
+      }
+      if (this.#tryOpen()) return;
+      if (performance.now() > deadline) break;
+    }
+    this.#exchange.onRefused("ERR_GGROK_RELAY_OVERLOADED");
+  }
+
+  async #waitForAgent(signal: AbortSignal): Promise<ParkResult> {
+    try {
+      return await this.#route.park(this.#exchange.heldBytes, signal);
+    } catch (error) {
+      this.#context.logger.error({ err: error }, "waiting for an agent failed");
+      return "offline";
+    }
+  }
+}
+
+function withoutPrefix(head: RequestHead, prefix: string): RequestHead {
+  return { ...head, target: stripPrefix(head.target, prefix), fields: [...head.fields, "X-Forwarded-Prefix", prefix] };
+}

@@ -1,0 +1,82 @@
+import { describe, expect, it } from "vitest";
+import { clientOf, forwardedFields, plainAddress, TrustedPeers } from "./forwarded.ts";
+
+const trusted = new TrustedPeers(["127.0.0.0/8", "::1/128", "10.0.0.0/8", "fd00::/8", "192.0.2.7"]);
+
+describe("TrustedPeers", () => {
+  it.each(["127.0.0.1", "127.9.9.9", "::1", "10.1.2.3", "fd00::5", "192.0.2.7"])("trusts %s", (address) => {
+    expect(trusted.isTrusted(address)).toBe(true);
+    expect(trusted.isTrusted(address)).toBe(true);
+  });
+
+  it.each(["192.0.2.8", "2001:db8::1", "unknown", "", "evil"])("does not trust %j", (address) => {
+    expect(trusted.isTrusted(address)).toBe(false);
+  });
+
+  it("trusts nobody without ranges", () => {
+    expect(new TrustedPeers([]).isTrusted("127.0.0.1")).toBe(false);
+  });
+});
+
+describe("plainAddress", () => {
+  it.each([
+    ["::ffff:192.0.2.1", "192.0.2.1"],
+    ["fe80::1%eth0", "fe80::1"],
+    ["2001:db8::1", "2001:db8::1"],
+    [undefined, "unknown"],
+  ])("writes %s as %s", (address, expected) => {
+    expect(plainAddress(address)).toBe(expected);
+  });
+});
+
+describe("clientOf", () => {
+  it.each([
+    ["203.0.113.9", "10.0.0.1", "203.0.113.9"],
+    ["6.6.6.6, 203.0.113.9, 10.0.0.2", "10.0.0.1", "203.0.113.9"],
+    ["203.0.113.9:4711", "10.0.0.1", "203.0.113.9"],
+    ["[2001:db8::1]:443", "10.0.0.1", "2001:db8::1"],
+    ["203.0.113.9, evil", "10.0.0.1", "10.0.0.1"],
+    ["10.0.0.3, 10.0.0.2", "10.0.0.1", "10.0.0.3"],
+    ["203.0.113.9", "198.51.100.1", "198.51.100.1"],
+  ])("finds the visitor in %s behind %s", (chain, peer, client) => {
+    expect(clientOf(chain, peer, trusted)).toBe(client);
+  });
+});
+
+describe("forwardedFields", () => {
+  const none = { for: undefined, proto: undefined, host: undefined, port: undefined, forwarded: undefined };
+
+  it("starts the chain for a visitor who comes directly", () => {
+    expect(forwardedFields("203.0.113.9", "a.test:8080", false, undefined, trusted)).toEqual({
+      client: "203.0.113.9",
+      for: "203.0.113.9",
+      proto: "http",
+      host: "a.test:8080",
+      port: "8080",
+      forwarded: 'for=203.0.113.9;host="a.test:8080";proto=http',
+    });
+  });
+
+  it("brackets and quotes IPv6", () => {
+    const fields = forwardedFields("2001:db8::1", "[::1]:99", true, undefined, trusted);
+    expect(fields.forwarded).toBe('for="[2001:db8::1]";host="[::1]:99";proto=https');
+    expect(fields.port).toBe("99");
+  });
+
+  it("extends what a trusted front end said", () => {
+    const claims = { for: "1.2.3.4", proto: "HTTPS", host: "public.test", port: undefined, forwarded: "for=1.2.3.4" };
+    expect(forwardedFields("10.0.0.1", "inner", false, claims, trusted)).toEqual({
+      client: "1.2.3.4",
+      for: "1.2.3.4, 10.0.0.1",
+      proto: "https",
+      host: "public.test",
+      port: "443",
+      forwarded: "for=1.2.3.4, for=10.0.0.1;host=inner;proto=https",
+    });
+  });
+
+  it("does not believe a scheme or port that is none", () => {
+    const claims = { ...none, proto: "javascript", port: "80; x" };
+    expect(forwardedFields("10.0.0.1", "a", false, claims, trusted)).toMatchObject({ proto: "http", port: "80" });
+  });
+});

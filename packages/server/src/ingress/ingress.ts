@@ -1,0 +1,221 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { ErrorCode } from "@ggrok/protocol";
+import { nanoid } from "nanoid";
+import { RELAY_LIMITS } from "../limits.ts";
+import { parseHost } from "../listener/host.ts";
+import { type ExchangeRecord, logExchange } from "../observability/access-log.ts";
+import type { Logger } from "../observability/logger.ts";
+import type { Route, Router } from "../registry/route.ts";
+import { handleClientError } from "./client-error.ts";
+import type { IngressContext } from "./context.ts";
+import { errorAnswerBytes, sendError } from "./error-page.ts";
+import { plainAddress, TrustedPeers } from "./forwarded.ts";
+import { HttpExchange } from "./http.ts";
+import { linger } from "./linger.ts";
+import { ReplayBudget } from "./replay-buffer.ts";
+import { readRequestHead, type RequestHead } from "./request-head.ts";
+import { closeGently, isDead, markDead } from "./sockets.ts";
+import { StallWatch } from "./stall-watch.ts";
+import { UpgradeExchange } from "./upgrade.ts";
+
+/** Settings of {@link createIngress}. */
+export interface IngressConfig {
+  /** Networks whose forwarding fields are believed, as CIDRs. */
+  readonly trustProxy: readonly string[];
+  /** How long a request waits for an agent that is away, in milliseconds. */
+  readonly parkMs: number;
+}
+
+/** What ingress counts. The fields are added to as exchanges end. */
+export interface IngressMetrics {
+  /** An exchange has ended. */
+  countExchange(record: ExchangeRecord): void;
+  /** An exchange was sent again because its session broke before the answer. */
+  countRedispatch(): void;
+}
+
+/** What {@link createIngress} is made of. */
+export interface IngressDeps {
+  readonly router: Router;
+  readonly config: IngressConfig;
+  readonly logger: Logger;
+  readonly metrics: IngressMetrics;
+  /** Names this relay among others in `Via`. */
+  readonly relayId: string;
+  /** Makes request ids; nanoid unless given. */
+  newRequestId?(): string;
+}
+
+/** Where the visitors' side of the listener leads. */
+export interface Ingress {
+  /** For `request`, `checkContinue` and `checkExpectation`: Node must not answer an Expect itself, the app does. */
+  onRequest(req: IncomingMessage, res: ServerResponse): void;
+  /** For the server's `shouldUpgradeCallback`: false treats the request as an ordinary one without its Upgrade. */
+  shouldUpgrade(req: IncomingMessage): boolean;
+  onUpgrade(req: IncomingMessage, socket: Duplex, early: Buffer): void;
+  onConnect(req: IncomingMessage, socket: Duplex): void;
+  onClientError(error: Error, socket: Duplex): void;
+  /** Exchanges that are going on, upgraded ones included. */
+  readonly openExchanges: number;
+  /** Parks nothing any more and closes visitors' connections behind their answers; resolves when no exchange is open. */
+  close(): Promise<void>;
+  /** Ends every exchange now. */
+  destroy(): void;
+}
+
+/** The visitors' side of the relay: requests in, streams out. */
+export function createIngress(deps: IngressDeps): Ingress {
+  return new VisitorIngress(deps);
+}
+
+class VisitorIngress implements Ingress, IngressContext {
+  readonly #router: Router;
+  readonly #metrics: IngressMetrics;
+  readonly #open = new Map<object, Duplex>();
+  #closing: PromiseWithResolvers<void> | undefined;
+
+  readonly logger: Logger;
+  readonly relayId: string;
+  readonly parkMs: number;
+  readonly trusted: TrustedPeers;
+  readonly replayBudget = new ReplayBudget(RELAY_LIMITS.replayTotalBytes);
+  readonly stalls = new StallWatch(RELAY_LIMITS.stallCheckIntervalMs);
+  readonly newRequestId: () => string;
+
+  constructor(deps: IngressDeps) {
+    this.#router = deps.router;
+    this.#metrics = deps.metrics;
+    this.logger = deps.logger;
+    this.relayId = deps.relayId;
+    this.parkMs = deps.config.parkMs;
+    this.trusted = new TrustedPeers(deps.config.trustProxy);
+    this.newRequestId = deps.newRequestId ?? nanoid;
+  }
+
+  get openExchanges(): number {
+    return this.#open.size;
+  }
+  get isDraining(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  onRequest(req: IncomingMessage, res: ServerResponse): void {
+    if (isDead(req.socket)) return;
+    if (this.isDraining) res.shouldKeepAlive = false;
+    const head = readRequestHead(req, "http", this);
+    if (typeof head === "string") {
+      // How the connection goes on is not certain, so it does not.
+      markDead(req.socket);
+      this.#refuse(req, res, head, this.newRequestId(), true);
+      return;
+    }
+    const route = this.#router.find(head.host, head.target);
+    if (route === undefined) {
+      this.#refuse(req, res, "ERR_GGROK_ENDPOINT_UNKNOWN", head.requestId, false, head);
+      return;
+    }
+    const exchange = new HttpExchange(this, req, res, head, route);
+    this.#open.set(exchange, req.socket);
+    exchange.start();
+  }
+
+  shouldUpgrade(req: IncomingMessage): boolean {
+    return isForwardableUpgrade(req);
+  }
+
+  onUpgrade(req: IncomingMessage, socket: Duplex, early: Buffer): void {
+    if (isDead(socket)) return;
+    const head = isForwardableUpgrade(req) ? readRequestHead(req, "upgrade", this) : "ERR_GGROK_REQUEST_MALFORMED";
+    if (typeof head === "string") {
+      this.#refuseSocket(req, socket, head, this.newRequestId());
+      return;
+    }
+    const route = this.#router.find(head.host, head.target);
+    if (route === undefined) {
+      this.#refuseSocket(req, socket, "ERR_GGROK_ENDPOINT_UNKNOWN", head.requestId, head);
+      return;
+    }
+    const exchange = new UpgradeExchange(this, req, socket as Socket, early, head, route);
+    this.#open.set(exchange, socket);
+    exchange.start();
+  }
+
+  onConnect(req: IncomingMessage, socket: Duplex): void {
+    this.#refuseSocket(req, socket, "ERR_GGROK_CONNECT_REFUSED", this.newRequestId());
+  }
+
+  onClientError(error: Error, socket: Duplex): void {
+    handleClientError(error, socket, this.newRequestId);
+  }
+
+  onEnd(exchange: object, record: ExchangeRecord): void {
+    this.#open.delete(exchange);
+    this.#report(record);
+    if (this.#open.size === 0) this.#closing?.resolve();
+  }
+
+  onRedispatch(): void {
+    this.#metrics.countRedispatch();
+  }
+
+  close(): Promise<void> {
+    if (this.#closing === undefined) {
+      this.#closing = Promise.withResolvers();
+      if (this.#open.size === 0) this.#closing.resolve();
+    }
+    return this.#closing.promise;
+  }
+
+  destroy(): void {
+    void this.close();
+    for (const socket of this.#open.values()) socket.destroy();
+    this.stalls.close();
+  }
+
+  #refuse(req: IncomingMessage, res: ServerResponse, code: ErrorCode, requestId: string, close: boolean, head?: RequestHead): void {
+    sendError(req, res, code, { requestId, close });
+    linger(req);
+    this.#report(refusal(req, code, requestId, res.statusCode, head));
+  }
+
+  #refuseSocket(req: IncomingMessage, socket: Duplex, code: ErrorCode, requestId: string, head?: RequestHead): void {
+    const bytes = errorAnswerBytes(code, req.headers.accept, { requestId });
+    closeGently(socket, bytes);
+    this.#report(refusal(req, code, requestId, Number(bytes.toString("latin1", 9, 12)), head));
+  }
+
+  #report(record: ExchangeRecord): void {
+    this.#metrics.countExchange(record);
+    logExchange(this.logger, record);
+  }
+}
+
+/**
+ * Whether an upgrade can go to the app. HTTP/2 on this connection would be a second front door behind the relay's
+ * checks; a request with a body would have its body taken for the new protocol's first bytes; HTTP/1.0 has no upgrade.
+ */
+function isForwardableUpgrade(req: IncomingMessage): boolean {
+  const { upgrade } = req.headers;
+  if (upgrade === undefined || req.httpVersion !== "1.1") return false;
+  if (req.headers["transfer-encoding"] !== undefined) return false;
+  if (req.headers["content-length"] !== undefined && req.headers["content-length"] !== "0") return false;
+  return upgrade.split(",").every((token) => !NOT_FORWARDED.test(token.trim()));
+}
+const NOT_FORWARDED = /^(?:h2c?|http|tls|$)(?:\/|$)/iu;
+
+function refusal(req: IncomingMessage, code: ErrorCode, id: string, status: number, head: RequestHead | undefined): ExchangeRecord {
+  return {
+    id,
+    host: head?.host ?? parseHost(req.headers.host) ?? "",
+    method: req.method ?? "",
+    path: head?.target ?? req.url ?? "",
+    status,
+    code,
+    durationMs: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    client: head?.client ?? plainAddress(req.socket.remoteAddress),
+  };
+}
