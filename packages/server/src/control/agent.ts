@@ -11,6 +11,7 @@ import {
   type Transport,
 } from "@ggrok/protocol";
 import { RELAY_LIMITS } from "../limits.ts";
+import { escapeControls } from "../observability/escape.ts";
 import { type Logger, logEvent } from "../observability/logger.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import type { Owner } from "../registry/endpoint.ts";
@@ -76,7 +77,8 @@ export class Agent implements Owner {
     this.instance = hello.instance;
     this.slot = hello.slot;
     this.attempt = hello.attempt;
-    this.label = hello.label ?? "an agent without a label";
+    // Shown in logs and to the other agents of the token: it must not drive their terminals.
+    this.label = escapeControls(hello.label ?? "an agent without a label");
     this.origin = options.origin;
     this.#deps = deps;
     this.#onGone = options.onGone;
