@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { request as httpRequest, Agent } from "node:http";
+import { Agent, request as httpRequest } from "node:http";
 import { ResetCode } from "@ggrok/protocol";
 import { describe, expect, it } from "vitest";
 import { get, startIngress } from "./ingress-world.ts";
@@ -10,7 +10,12 @@ const post = (body: string, fields = ""): string =>
 describe("an answer", () => {
   it("reaches the visitor byte for byte, with nothing added but the connection's own fields", async () => {
     await using world = await startIngress();
-    world.app = (exchange) => exchange.answer(200, ["X-Bytes", "\u00e9\u00ff\u00c3\u00a9", "set-cookie", "a", "Set-Cookie", "b", "Content-Length", "2"], "ok");
+    world.app = (exchange) =>
+      exchange.answer(
+        200,
+        ["X-Bytes", "\u00e9\u00ff\u00c3\u00a9", "set-cookie", "a", "Set-Cookie", "b", "Content-Length", "2"],
+        "ok",
+      );
     const visitor = await world.visit(get());
     expect(await visitor.until("ok")).toBe(
       "HTTP/1.1 200 OK\r\nX-Bytes: \u00e9\u00ff\u00c3\u00a9\r\nset-cookie: a\r\nSet-Cookie: b\r\nContent-Length: 2\r\n" +
@@ -22,7 +27,8 @@ describe("an answer", () => {
     await using world = await startIngress();
     const latin1 = "attachment; filename=\u00fc\u00e9";
     const utf8 = Buffer.from("attachment; filename=\u20acuro", "utf8").toString("latin1");
-    world.app = (exchange) => exchange.answer(200, ["Content-Length", "2", "Content-Disposition", latin1, "content-disposition", utf8], "ok");
+    world.app = (exchange) =>
+      exchange.answer(200, ["Content-Length", "2", "Content-Disposition", latin1, "content-disposition", utf8], "ok");
     const visitor = await world.visit(get());
     const text = await visitor.until("ok");
     expect(text).toContain(`\r\nContent-Disposition: ${latin1}\r\ncontent-disposition: ${utf8}\r\n`);
@@ -46,13 +52,23 @@ describe("an answer", () => {
     await using world = await startIngress();
     world.app = (exchange) => {
       const status = Number(exchange.head.target.slice(1));
-      exchange.answer(status, status === 200 ? ["Content-Length", "5"] : status === 205 ? ["Content-Length", "0"] : ["ETag", "x"], "");
+      exchange.answer(
+        status,
+        status === 200 ? ["Content-Length", "5"] : status === 205 ? ["Content-Length", "0"] : ["ETag", "x"],
+        "",
+      );
     };
     const visitor = await world.visit();
-    for (const [method, status] of [["HEAD", 200], ["GET", 204], ["GET", 205], ["GET", 304], ["HEAD", 404]] as const) {
+    for (const [method, status] of [
+      ["HEAD", 200],
+      ["GET", 204],
+      ["GET", 205],
+      ["GET", 304],
+      ["HEAD", 404],
+    ] as const) {
       visitor.text = "";
       visitor.send(`${method} /${status} HTTP/1.1\r\nHost: a.test\r\n\r\n`);
-      expect(await visitor.until("\r\n\r\n")).toMatch(new RegExp(`^HTTP/1.1 ${status} OK\r\n[^]*\r\n\r\n$`, "u"));
+      expect(await visitor.until("\r\n\r\n")).toMatch(new RegExp(`^HTTP/1.1 ${status} OK\r\n[\\s\\S]*\r\n\r\n$`, "u"));
     }
     visitor.text = "";
     visitor.send("GET /201 HTTP/1.1\r\nHost: a.test\r\n\r\n");
@@ -75,13 +91,19 @@ describe("an answer", () => {
       stream.sendTrailers(["X-Sum", "\u00e9", "Content-Length", "9"]);
     };
     const visitor = await world.visit(get("/", "TE: trailers\r\n"));
-    expect(await visitor.until("X-Sum: \u00e9\r\n\r\n")).toMatch(/Trailer: X-Sum[^]*\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: \u00e9\r\n\r\n$/u);
+    expect(await visitor.until("X-Sum: \u00e9\r\n\r\n")).toMatch(
+      /Trailer: X-Sum[\s\S]*\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: \u00e9\r\n\r\n$/u,
+    );
   });
 
   it("is preceded by its interim heads, in order", async () => {
     await using world = await startIngress();
     world.app = (exchange) => {
-      exchange.stream.sendHead({ status: 103, reason: "Early Hints", fields: ["Link", "</a>; rel=preload", "X", "\u00e9"] });
+      exchange.stream.sendHead({
+        status: 103,
+        reason: "Early Hints",
+        fields: ["Link", "</a>; rel=preload", "X", "\u00e9"],
+      });
       exchange.stream.sendHead({ status: 102, reason: "Processing", fields: [] });
       exchange.stream.sendHead({ status: 103, reason: "", fields: ["Link", "</b>"] });
       exchange.answer(200, ["Content-Length", "2"], "ok");
@@ -104,7 +126,7 @@ describe("an answer", () => {
     (await world.exchange(1)).answer(200, ["Content-Length", "6"], "second");
     (await world.exchange(0)).answer(200, ["Content-Length", "5"], "first");
     const text = await visitor.until("third");
-    expect(text.replace(/HTTP\/1\.1 (\d+)[^]*?\r\n\r\n/gu, "<$1>")).toBe("<200>first<200>second<103><200>third");
+    expect(text.replace(/HTTP\/1\.1 (\d+)[\s\S]*?\r\n\r\n/gu, "<$1>")).toBe("<200>first<200>second<103><200>third");
   });
 
   it("waits for a reader who does not read", async () => {
@@ -234,7 +256,12 @@ describe("a broken answer", () => {
 describe("an upload", () => {
   it("arrives whole, with its length, and in chunks", async () => {
     await using world = await startIngress();
-    world.app = (exchange) => void exchange.untilEnded().then((body) => exchange.answer(200, ["Content-Length", "64"], createHash("sha256").update(body).digest("hex")));
+    world.app = (exchange) =>
+      void exchange
+        .untilEnded()
+        .then((body) =>
+          exchange.answer(200, ["Content-Length", "64"], createHash("sha256").update(body).digest("hex")),
+        );
     const body = Buffer.alloc(3_000_001, "0123456789abc");
     const sum = createHash("sha256").update(body).digest("hex");
     const visitor = await world.visit(`POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: ${body.length}\r\n\r\n`);
@@ -267,7 +294,9 @@ describe("an upload", () => {
   it("is asked for by the app alone", async () => {
     await using world = await startIngress();
     world.app = () => {};
-    const visitor = await world.visit("POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    const visitor = await world.visit(
+      "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    );
     const exchange = await world.exchange(0);
     expect(exchange.field("expect")).toBe("100-continue");
     expect(visitor.text).toBe("");
@@ -282,13 +311,16 @@ describe("an upload", () => {
   it("can be refused before it starts", async () => {
     await using world = await startIngress();
     world.app = (exchange) => exchange.answer(413, [], "no");
-    const visitor = await world.visit("POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-    expect(await visitor.untilClosed()).toMatch(/^HTTP\/1\.1 413 OK\r\n[^]*no\r\n0\r\n\r\n$/u);
+    const visitor = await world.visit(
+      "POST / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    );
+    expect(await visitor.untilClosed()).toMatch(/^HTTP\/1\.1 413 OK\r\n[\s\S]*no\r\n0\r\n\r\n$/u);
   });
 
   it("reaches the app at once when the visitor does not wait", async () => {
     await using world = await startIngress();
-    world.app = (exchange) => void exchange.untilEnded().then(() => exchange.answer(200, ["Content-Length", "2"], "ok"));
+    world.app = (exchange) =>
+      void exchange.untilEnded().then(() => exchange.answer(200, ["Content-Length", "2"], "ok"));
     const visitor = await world.visit(post("hello", "Expect: 100-continue\r\n"));
     expect(await visitor.until("ok")).toMatch(/^HTTP\/1\.1 200 /u);
   });
@@ -336,7 +368,9 @@ describe("an upload", () => {
       exchange.answer(413, ["Content-Length", "8"], "too much");
       exchange.stream.reset(ResetCode.StopSending);
     };
-    const visitor = await world.visit("POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 20000000\r\n\r\n");
+    const visitor = await world.visit(
+      "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 20000000\r\n\r\n",
+    );
     visitor.socket.pause();
     visitor.send(Buffer.alloc(20_000_000));
     if (visitor.socket.writableLength > 0) await new Promise((resolve) => visitor.socket.once("drain", resolve));
@@ -385,16 +419,19 @@ describe("a visitor who leaves", () => {
     expect((await (await world.exchange(0)).untilReset()).code).toBe(ResetCode.VisitorLeft);
   });
 
-  it.each(["Content-Length: 100\r\n\r\npart", "Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n"])("while uploading, never completes the body: %j", async (rest) => {
-    await using world = await startIngress();
-    world.app = () => {};
-    const visitor = await world.visit(`POST / HTTP/1.1\r\nHost: a.test\r\n${rest}`);
-    const exchange = await world.exchange(0);
-    await exchange.signal.until("the part", () => exchange.bytes === 4);
-    visitor.socket.resetAndDestroy();
-    expect((await exchange.untilReset()).code).toBe(ResetCode.VisitorLeft);
-    expect(exchange.hasEnded).toBe(false);
-  });
+  it.each(["Content-Length: 100\r\n\r\npart", "Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n"])(
+    "while uploading, never completes the body: %j",
+    async (rest) => {
+      await using world = await startIngress();
+      world.app = () => {};
+      const visitor = await world.visit(`POST / HTTP/1.1\r\nHost: a.test\r\n${rest}`);
+      const exchange = await world.exchange(0);
+      await exchange.signal.until("the part", () => exchange.bytes === 4);
+      visitor.socket.resetAndDestroy();
+      expect((await exchange.untilReset()).code).toBe(ResetCode.VisitorLeft);
+      expect(exchange.hasEnded).toBe(false);
+    },
+  );
 
   it("after the answer but within the upload, is told to the app", async () => {
     await using world = await startIngress();
@@ -410,19 +447,25 @@ describe("a visitor who leaves", () => {
 describe("many at once", () => {
   it("are not mixed up", async () => {
     await using world = await startIngress();
-    world.app = (exchange) => void exchange.untilEnded().then((body) => exchange.answer(200, [], Buffer.concat([Buffer.from(exchange.head.target), body])));
+    world.app = (exchange) =>
+      void exchange
+        .untilEnded()
+        .then((body) => exchange.answer(200, [], Buffer.concat([Buffer.from(exchange.head.target), body])));
     const agent = new Agent({ keepAlive: true, maxSockets: 20 });
     const visit = (n: number): Promise<string> =>
       new Promise((resolve, reject) => {
-        const req = httpRequest({ port: world.port, agent, path: `/${n}`, method: n % 2 === 0 ? "GET" : "POST", headers: { host: "a.test" } }, (res) => {
-          res.setEncoding("latin1");
-          let text = "";
-          res.on("data", (chunk: string) => {
-            text += chunk;
-          });
-          res.on("end", () => resolve(text));
-          res.on("error", reject);
-        });
+        const req = httpRequest(
+          { port: world.port, agent, path: `/${n}`, method: n % 2 === 0 ? "GET" : "POST", headers: { host: "a.test" } },
+          (res) => {
+            res.setEncoding("latin1");
+            let text = "";
+            res.on("data", (chunk: string) => {
+              text += chunk;
+            });
+            res.on("end", () => resolve(text));
+            res.on("error", reject);
+          },
+        );
         req.on("error", reject);
         req.end(n % 2 === 0 ? undefined : "x".repeat(n * 17));
       });

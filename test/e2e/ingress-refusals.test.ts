@@ -9,8 +9,14 @@ describe("a request that can be read in two ways", () => {
     ["two different hosts", "GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n"],
     ["user info in the host", "GET / HTTP/1.1\r\nHost: evil@a.test\r\n\r\n"],
     ["another host in the target", "GET http://b.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n"],
-    ["length and chunks", "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG"],
-    ["chunks and length", "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\nG"],
+    [
+      "length and chunks",
+      "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
+    ],
+    [
+      "chunks and length",
+      "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\nG",
+    ],
     ["two lengths", "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"],
     ["a list of lengths", "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5, 6\r\n\r\nhello!"],
     ["a signed length", "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: +5\r\n\r\nhello"],
@@ -25,7 +31,7 @@ describe("a request that can be read in two ways", () => {
     await using world = await startIngress();
     const visitor = await world.visit(text);
     const answer = await visitor.untilClosed();
-    expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n[^]*ggrok-error: ERR_GGROK_REQUEST_MALFORMED\r\n/u);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n[\s\S]*ggrok-error: ERR_GGROK_REQUEST_MALFORMED\r\n/u);
     expect(answer.match(/HTTP\/1\.1 /gu)).toHaveLength(1);
     expect(world.exchanges).toHaveLength(0);
     const next = await world.visit(get());
@@ -50,7 +56,9 @@ describe("a request that can be read in two ways", () => {
   it("is answered in its place when its body turns out broken", async () => {
     await using world = await startIngress();
     world.app = () => {};
-    const visitor = await world.visit("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n");
+    const visitor = await world.visit(
+      "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n",
+    );
     expect(await visitor.untilClosed()).toMatch(/^HTTP\/1\.1 400 /u);
     const exchange = await world.exchange(0);
     await exchange.untilReset();
@@ -63,12 +71,17 @@ describe("a request that is too large", () => {
     ["target", get(`/${"x".repeat(17_000)}`), 414, "REQUEST_URI_TOO_LONG"],
     ["field", get("/", `X: ${"x".repeat(40_000)}\r\n`), 431, "REQUEST_HEADERS_TOO_LARGE"],
     ["number of fields", get("/", "a:b\r\n".repeat(1_500)), 431, "REQUEST_HEADERS_TOO_LARGE"],
-    ["head without end", `GET / HTTP/1.1\r\nHost: a.test\r\n${"X: y\r\n".repeat(300_000)}`, 431, "REQUEST_HEADERS_TOO_LARGE"],
+    [
+      "head without end",
+      `GET / HTTP/1.1\r\nHost: a.test\r\n${"X: y\r\n".repeat(300_000)}`,
+      431,
+      "REQUEST_HEADERS_TOO_LARGE",
+    ],
   ])("is refused for its %s", async (_what, text, status, code) => {
     await using world = await startIngress();
     const visitor = await world.visit(text);
     const answer = await visitor.untilClosed();
-    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} [^]*ERR_GGROK_${code}`, "u"));
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*ERR_GGROK_${code}`, "u"));
     expect(world.exchanges).toHaveLength(0);
   });
 });
@@ -88,14 +101,18 @@ describe("an address without a tunnel", () => {
 
   it("reflects no markup", async () => {
     await using world = await startIngress();
-    const visitor = await world.visit("GET /<script>alert(1)</script> HTTP/1.1\r\nHost: b.test\r\nAccept: text/html\r\n\r\n");
+    const visitor = await world.visit(
+      "GET /<script>alert(1)</script> HTTP/1.1\r\nHost: b.test\r\nAccept: text/html\r\n\r\n",
+    );
     expect(await visitor.until("</html>")).not.toContain("<script");
   });
 
   it("has an answer without a body for HEAD", async () => {
     await using world = await startIngress();
     const visitor = await world.visit(`HEAD / HTTP/1.1\r\nHost: b.test\r\nAccept: text/html\r\n\r\n${get()}`);
-    expect(await visitor.until("0\r\n\r\n")).toMatch(/^HTTP\/1\.1 404 [^]*?Content-Type: text\/html[^]*?\r\n\r\nHTTP\/1\.1 200 /u);
+    expect(await visitor.until("0\r\n\r\n")).toMatch(
+      /^HTTP\/1\.1 404 [\s\S]*?Content-Type: text\/html[\s\S]*?\r\n\r\nHTTP\/1\.1 200 /u,
+    );
   });
 });
 
@@ -103,7 +120,7 @@ describe("CONNECT", () => {
   it.each(["127.0.0.1:80", "a.test:443", "a.test"])("to %s dials nothing", async (target) => {
     await using world = await startIngress();
     const visitor = await world.visit(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
-    expect(await visitor.untilClosed()).toMatch(/^HTTP\/1\.1 4\d\d [^]*ERR_GGROK_CONNECT_REFUSED/u);
+    expect(await visitor.untilClosed()).toMatch(/^HTTP\/1\.1 4\d\d [\s\S]*ERR_GGROK_CONNECT_REFUSED/u);
     expect(world.exchanges).toHaveLength(0);
   });
 });
@@ -119,14 +136,31 @@ describe("a request in a circle", () => {
 describe("what the app is told about the visitor", () => {
   it("comes from the relay alone when the visitor came directly", async () => {
     await using world = await startIngress();
-    const visitor = await world.visit(get("/", "X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 7.7.7.7\r\nForwarded: for=6.6.6.6\r\nx-request-id: forged\r\n"));
+    const visitor = await world.visit(
+      get(
+        "/",
+        "X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 7.7.7.7\r\nForwarded: for=6.6.6.6\r\nx-request-id: forged\r\n",
+      ),
+    );
     await visitor.until("0\r\n\r\n");
     const { head } = await world.exchange(0);
     expect(head.fields).toEqual([
-      "Host", "a.test",
-      "X-Forwarded-For", "127.0.0.1", "X-Forwarded-Proto", "http", "X-Forwarded-Host", "a.test", "X-Forwarded-Port", "80",
-      "Forwarded", "for=127.0.0.1;host=a.test;proto=http",
-      "Via", "1.1 ggrok (r1)", "x-request-id", head.requestId,
+      "Host",
+      "a.test",
+      "X-Forwarded-For",
+      "127.0.0.1",
+      "X-Forwarded-Proto",
+      "http",
+      "X-Forwarded-Host",
+      "a.test",
+      "X-Forwarded-Port",
+      "80",
+      "Forwarded",
+      "for=127.0.0.1;host=a.test;proto=http",
+      "Via",
+      "1.1 ggrok (r1)",
+      "x-request-id",
+      head.requestId,
     ]);
     expect(head.requestId).toMatch(/^[\w-]{21}$/u);
     expect(head.meta).toMatchObject({ client: "127.0.0.1" });
@@ -134,7 +168,9 @@ describe("what the app is told about the visitor", () => {
 
   it("extends what a trusted front end said", async () => {
     await using world = await startIngress({ trustProxy: ["127.0.0.0/8"] });
-    const visitor = await world.visit(get("/", "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nx-request-id: edge-1\r\n"));
+    const visitor = await world.visit(
+      get("/", "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nx-request-id: edge-1\r\n"),
+    );
     await visitor.until("0\r\n\r\n");
     const exchange = await world.exchange(0);
     expect(exchange.field("x-forwarded-for")).toBe("6.6.6.6, 127.0.0.1");
@@ -155,10 +191,23 @@ describe("what the app is told about the visitor", () => {
 
   it("keeps odd targets and fields as they came", async () => {
     await using world = await startIngress();
-    const visitor = await world.visit(get("//a/../b?b?c&%2D%zz%00", "X: \u00e9\u00c3\u00a9\r\nx:\r\n__proto__: 1\r\nContent-Type: not a type;;\r\n"));
+    const visitor = await world.visit(
+      get("//a/../b?b?c&%2D%zz%00", "X: \u00e9\u00c3\u00a9\r\nx:\r\n__proto__: 1\r\nContent-Type: not a type;;\r\n"),
+    );
     await visitor.until("0\r\n\r\n");
     const { head } = await world.exchange(0);
     expect(head.target).toBe("//a/../b?b?c&%2D%zz%00");
-    expect(head.fields.slice(0, 10)).toEqual(["Host", "a.test", "X", "\u00e9\u00c3\u00a9", "x", "", "__proto__", "1", "Content-Type", "not a type;;"]);
+    expect(head.fields.slice(0, 10)).toEqual([
+      "Host",
+      "a.test",
+      "X",
+      "\u00e9\u00c3\u00a9",
+      "x",
+      "",
+      "__proto__",
+      "1",
+      "Content-Type",
+      "not a type;;",
+    ]);
   });
 });

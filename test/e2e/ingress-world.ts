@@ -1,6 +1,6 @@
+import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
-import { once } from "node:events";
 import {
   createMemoryLink,
   GgrokError,
@@ -154,7 +154,12 @@ export class IngressWorld implements AsyncDisposable {
       relayId: "r1",
     });
     const { ingress } = this;
-    const options = { requireHostHeader: false, maxHeaderSize: 32_768, requestTimeout: 0, shouldUpgradeCallback: (req: Parameters<Ingress["shouldUpgrade"]>[0]) => ingress.shouldUpgrade(req) };
+    const options = {
+      requireHostHeader: false,
+      maxHeaderSize: 32_768,
+      requestTimeout: 0,
+      shouldUpgradeCallback: (req: Parameters<Ingress["shouldUpgrade"]>[0]) => ingress.shouldUpgrade(req),
+    };
     this.server = createServer(options, (req, res) => ingress.onRequest(req, res));
     this.server.on("checkContinue", (req, res) => ingress.onRequest(req, res));
     this.server.on("checkExpectation", (req, res) => ingress.onRequest(req, res));
@@ -206,7 +211,14 @@ export class IngressWorld implements AsyncDisposable {
     const heartbeat = { intervalMs: 60_000, timeoutMs: 120_000 };
     const silent: SessionHandler = { onStream() {}, onControl() {}, onState() {}, onClosed() {} };
     const limits = { resumable: false, localWindow: 262_144, peerWindow: 65_536, heartbeat };
-    const relay = new Session({ side: "listener", id: "s", ...limits, peerMaxStreams: 1_000, localMaxStreams: 0, handler: silent });
+    const relay = new Session({
+      side: "listener",
+      id: "s",
+      ...limits,
+      peerMaxStreams: 1_000,
+      localMaxStreams: 0,
+      handler: silent,
+    });
     const onStream: SessionHandler["onStream"] = (stream, head, fin) => {
       if (head.kind === "tcp") throw new Error("unexpected kind");
       const exchange = new Exchange(stream, head, fin);
@@ -215,7 +227,14 @@ export class IngressWorld implements AsyncDisposable {
       this.app(exchange);
       this.signal.notify();
     };
-    const agent = new Session({ side: "dialler", id: "s", ...limits, peerMaxStreams: 0, localMaxStreams: 1_000, handler: { ...silent, onStream } });
+    const agent = new Session({
+      side: "dialler",
+      id: "s",
+      ...limits,
+      peerMaxStreams: 0,
+      localMaxStreams: 1_000,
+      handler: { ...silent, onStream },
+    });
     const [relayEnd, agentEnd] = createMemoryLink();
     relay.attach(relayEnd);
     agent.attach(agentEnd);
@@ -249,7 +268,9 @@ export class IngressWorld implements AsyncDisposable {
   }
 
   async visit(text?: string, o: { allowHalfOpen?: boolean } = {}): Promise<Visitor> {
-    const visitor = new Visitor(connect({ port: this.port, host: "127.0.0.1", allowHalfOpen: o.allowHalfOpen ?? false }));
+    const visitor = new Visitor(
+      connect({ port: this.port, host: "127.0.0.1", allowHalfOpen: o.allowHalfOpen ?? false }),
+    );
     this.#clients.add(visitor);
     await once(visitor.socket, "connect");
     if (text !== undefined) visitor.send(text);
@@ -325,7 +346,9 @@ export class Visitor {
 }
 
 /** Starts a world; with an agent unless told otherwise. */
-export async function startIngress(o: { trustProxy?: readonly string[]; parkMs?: number; stripPrefix?: string; agents?: number } = {}): Promise<IngressWorld> {
+export async function startIngress(
+  o: { trustProxy?: readonly string[]; parkMs?: number; stripPrefix?: string; agents?: number } = {},
+): Promise<IngressWorld> {
   const world = new IngressWorld(o);
   for (let i = 0; i < (o.agents ?? 1); i += 1) world.addAgent();
   return world.listen();

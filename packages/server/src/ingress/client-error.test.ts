@@ -36,7 +36,10 @@ it("answers a connection once and ends it", async () => {
 });
 
 it("never writes into another request's answer", () => {
-  for (const current of [{ headersSent: true, req: { complete: false } }, { headersSent: false, req: { complete: true } }]) {
+  for (const current of [
+    { headersSent: true, req: { complete: false } },
+    { headersSent: false, req: { complete: true } },
+  ]) {
     const socket = Object.assign(new FakeSocket(), { _httpMessage: current });
     handleClientError(failure("HPE_INVALID_METHOD"), socket, () => "id");
     expect(socket.written).toBe("");

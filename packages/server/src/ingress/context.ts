@@ -1,7 +1,7 @@
-import type { Logger } from "../observability/logger.ts";
 import type { ExchangeRecord } from "../observability/access-log.ts";
-import type { HeadContext } from "./request-head.ts";
+import type { Logger } from "../observability/logger.ts";
 import type { ReplayBudget } from "./replay-buffer.ts";
+import type { HeadContext } from "./request-head.ts";
 import type { StallWatch } from "./stall-watch.ts";
 
 /** What every exchange shares with the others of its relay. */

@@ -27,7 +27,9 @@ describe("makeErrorAnswer", () => {
       const body = answer.body.toString();
       expect(body).toContain("ERR_GGROK_ENDPOINT_OFFLINE");
       expect(body).toContain("id-1");
-      const fields = new Map(answer.fields.flatMap((name, i) => (i % 2 === 0 ? [[name.toLowerCase(), answer.fields[i + 1]]] : [])));
+      const fields = new Map(
+        answer.fields.flatMap((name, i) => (i % 2 === 0 ? [[name.toLowerCase(), answer.fields[i + 1]]] : [])),
+      );
       expect(fields.get("ggrok-error")).toBe("ERR_GGROK_ENDPOINT_OFFLINE");
       expect(fields.get("x-request-id")).toBe("id-1");
       expect(fields.get("cache-control")).toBe("no-store");
@@ -39,12 +41,19 @@ describe("makeErrorAnswer", () => {
   it("is valid JSON for programs", () => {
     const answer = makeErrorAnswer("ERR_GGROK_UPSTREAM_REFUSED", "application/json", { requestId: "id-1" });
     expect(JSON.parse(answer.body.toString())).toMatchObject({
-      error: { code: "ERR_GGROK_UPSTREAM_REFUSED", message: ERRORS.ERR_GGROK_UPSTREAM_REFUSED.message, requestId: "id-1" },
+      error: {
+        code: "ERR_GGROK_UPSTREAM_REFUSED",
+        message: ERRORS.ERR_GGROK_UPSTREAM_REFUSED.message,
+        requestId: "id-1",
+      },
     });
   });
 
   it("escapes what comes from outside", () => {
-    const answer = makeErrorAnswer("ERR_GGROK_ENDPOINT_UNKNOWN", "text/html", { requestId: "i", detail: `<script>alert("1")</script>` });
+    const answer = makeErrorAnswer("ERR_GGROK_ENDPOINT_UNKNOWN", "text/html", {
+      requestId: "i",
+      detail: `<script>alert("1")</script>`,
+    });
     const page = answer.body.toString();
     expect(page).not.toContain("<script");
     expect(page).toContain("&lt;script&gt;");

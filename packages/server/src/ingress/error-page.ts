@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { STATUS_CODES } from "node:http";
-import { type ErrorCode, ERRORS } from "@ggrok/protocol";
+import { ERRORS, type ErrorCode } from "@ggrok/protocol";
 
 /** What an answer of the relay's own says besides its code. */
 export interface ErrorAnswerOptions {
@@ -129,7 +129,13 @@ ${page.detail === undefined ? "" : `<p>${escapeHtml(page.detail)}</p>\n`}<p>${es
 `,
 };
 
-const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+const ENTITIES: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
 
 function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/gu, (character) => ENTITIES[character] ?? character);

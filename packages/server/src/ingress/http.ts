@@ -19,8 +19,8 @@ import { Progress } from "./progress.ts";
 import { decideAfterReset } from "./redispatch.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
 import type { RequestHead } from "./request-head.ts";
-import { trailerPasses } from "./response-head.ts";
 import { Answer } from "./response.ts";
+import { trailerPasses } from "./response-head.ts";
 import { markDead } from "./sockets.ts";
 import type { Stallable } from "./stall-watch.ts";
 

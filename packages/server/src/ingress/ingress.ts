@@ -7,7 +7,7 @@ import { RELAY_LIMITS } from "../limits.ts";
 import { parseHost } from "../listener/host.ts";
 import { type ExchangeRecord, logExchange } from "../observability/access-log.ts";
 import type { Logger } from "../observability/logger.ts";
-import type { Route, Router } from "../registry/route.ts";
+import type { Router } from "../registry/route.ts";
 import { handleClientError } from "./client-error.ts";
 import type { IngressContext } from "./context.ts";
 import { errorAnswerBytes, sendError } from "./error-page.ts";
@@ -15,7 +15,7 @@ import { plainAddress, TrustedPeers } from "./forwarded.ts";
 import { HttpExchange } from "./http.ts";
 import { linger } from "./linger.ts";
 import { ReplayBudget } from "./replay-buffer.ts";
-import { readRequestHead, type RequestHead } from "./request-head.ts";
+import { type RequestHead, readRequestHead } from "./request-head.ts";
 import { closeGently, isDead, markDead } from "./sockets.ts";
 import { StallWatch } from "./stall-watch.ts";
 import { UpgradeExchange } from "./upgrade.ts";
@@ -174,7 +174,14 @@ class VisitorIngress implements Ingress, IngressContext {
     this.stalls.close();
   }
 
-  #refuse(req: IncomingMessage, res: ServerResponse, code: ErrorCode, requestId: string, close: boolean, head?: RequestHead): void {
+  #refuse(
+    req: IncomingMessage,
+    res: ServerResponse,
+    code: ErrorCode,
+    requestId: string,
+    close: boolean,
+    head?: RequestHead,
+  ): void {
     sendError(req, res, code, { requestId, close });
     linger(req);
     this.#report(refusal(req, code, requestId, res.statusCode, head));
@@ -205,7 +212,13 @@ function isForwardableUpgrade(req: IncomingMessage): boolean {
 }
 const NOT_FORWARDED = /^(?:h2c?|http|tls|$)(?:\/|$)/iu;
 
-function refusal(req: IncomingMessage, code: ErrorCode, id: string, status: number, head: RequestHead | undefined): ExchangeRecord {
+function refusal(
+  req: IncomingMessage,
+  code: ErrorCode,
+  id: string,
+  status: number,
+  head: RequestHead | undefined,
+): ExchangeRecord {
   return {
     id,
     host: head?.host ?? parseHost(req.headers.host) ?? "",

@@ -17,5 +17,7 @@ it("counts relays of other names and relays whose comment was removed", () => {
 });
 
 it("does not count other proxies", () => {
-  expect(isLoop(["1.1 varnish, 1.1 fly.io, 2 ggroks", "1.1 not-ggrok (r1)"], "r1", { maxOwnPasses: 1, maxRelays: 1 })).toBe(false);
+  expect(
+    isLoop(["1.1 varnish, 1.1 fly.io, 2 ggroks", "1.1 not-ggrok (r1)"], "r1", { maxOwnPasses: 1, maxRelays: 1 }),
+  ).toBe(false);
 });

@@ -3,7 +3,15 @@ import { describe, expect, it } from "vitest";
 import { type BrokenExchange, decideAfterReset, isSafeMethod } from "./redispatch.ts";
 
 const LIMITS = { maxAttempts: 5, safeRetries: 2 };
-const get: BrokenExchange = { kind: "http", method: "GET", hasBody: false, isBodyWhole: true, hasAnswered: false, attempts: 1, safeRetries: 0 };
+const get: BrokenExchange = {
+  kind: "http",
+  method: "GET",
+  hasBody: false,
+  isBodyWhole: true,
+  hasAnswered: false,
+  attempts: 1,
+  safeRetries: 0,
+};
 const post: BrokenExchange = { ...get, method: "POST", hasBody: true };
 const lost: StreamReset = { code: ResetCode.SessionLost, notProcessed: false, message: "", local: true };
 const unseen: StreamReset = { ...lost, notProcessed: true };
@@ -28,9 +36,12 @@ describe("a session that broke", () => {
     expect(decideAfterReset({ ...get, kind: "upgrade" }, lost, LIMITS)).toBe("retry");
   });
 
-  it.each([post, { ...post, hasBody: false }, { ...get, hasBody: true }, { ...get, hasAnswered: true }])("takes %j for given", (exchange) => {
-    expect(decideAfterReset(exchange, lost, LIMITS)).toBe("ERR_GGROK_SESSION_LOST");
-  });
+  it.each([post, { ...post, hasBody: false }, { ...get, hasBody: true }, { ...get, hasAnswered: true }])(
+    "takes %j for given",
+    (exchange) => {
+      expect(decideAfterReset(exchange, lost, LIMITS)).toBe("ERR_GGROK_SESSION_LOST");
+    },
+  );
 
   it("gives up after some attempts", () => {
     expect(decideAfterReset({ ...get, attempts: 5 }, unseen, LIMITS)).toBe("ERR_GGROK_SESSION_LOST");
@@ -50,7 +61,9 @@ describe("an agent that says what happened", () => {
   });
 
   it("may hand an exchange back", () => {
-    expect(decideAfterReset(post, { code: ResetCode.Draining, notProcessed: true, message: "", local: false }, LIMITS)).toBe("again");
+    expect(
+      decideAfterReset(post, { code: ResetCode.Draining, notProcessed: true, message: "", local: false }, LIMITS),
+    ).toBe("again");
   });
 });
 

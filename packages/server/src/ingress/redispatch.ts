@@ -1,4 +1,4 @@
-import { errorCodeOfReset, type ErrorCode, type StreamReset } from "@ggrok/protocol";
+import { type ErrorCode, errorCodeOfReset, type StreamReset } from "@ggrok/protocol";
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"]);
 

@@ -1,7 +1,7 @@
 import { getField, getFields } from "@ggrok/protocol";
 import { describe, expect, it } from "vitest";
 import { TrustedPeers } from "./forwarded.ts";
-import { type RawRequest, readRequestHead, type RequestHead } from "./request-head.ts";
+import { type RawRequest, type RequestHead, readRequestHead } from "./request-head.ts";
 
 const context = { trusted: new TrustedPeers(["10.0.0.0/8"]), relayId: "r1", newRequestId: () => "minted" };
 
@@ -23,26 +23,78 @@ function own(head: RequestHead): string[] {
 
 describe("fields", () => {
   it("keeps order, case, duplicates and bytes", () => {
-    const raw = ["HOST", "a.test", "Set-Cookie", "a=1", "x", "", "set-cookie", "b=\u00e9\u00ff", "X", "\t1", "__proto__", "1"];
+    const raw = [
+      "HOST",
+      "a.test",
+      "Set-Cookie",
+      "a=1",
+      "x",
+      "",
+      "set-cookie",
+      "b=\u00e9\u00ff",
+      "X",
+      "\t1",
+      "__proto__",
+      "1",
+    ];
     expect(own(read(raw))).toEqual(raw);
   });
 
   it("removes the fields of one hop, listed ones included", () => {
-    const raw = ["Connection", "keep-alive, X-Secret", "Host", "a.test", "x-secret", "1", "Keep-Alive", "5", "Proxy-Connection", "x"];
-    expect(own(read([...raw, "TE", "gzip", "Upgrade", "foo", "Accept", "*/*"]))).toEqual(["Host", "a.test", "Accept", "*/*"]);
+    const raw = [
+      "Connection",
+      "keep-alive, X-Secret",
+      "Host",
+      "a.test",
+      "x-secret",
+      "1",
+      "Keep-Alive",
+      "5",
+      "Proxy-Connection",
+      "x",
+    ];
+    expect(own(read([...raw, "TE", "gzip", "Upgrade", "foo", "Accept", "*/*"]))).toEqual([
+      "Host",
+      "a.test",
+      "Accept",
+      "*/*",
+    ]);
   });
 
   it("does not let Connection remove the host, the length or the relay's own fields", () => {
-    const head = read(["Host", "a.test", "Content-Length", "3", "Connection", "host, content-length, x-forwarded-for, via"]);
+    const head = read([
+      "Host",
+      "a.test",
+      "Content-Length",
+      "3",
+      "Connection",
+      "host, content-length, x-forwarded-for, via",
+    ]);
     expect(own(head)).toEqual(["Host", "a.test", "Content-Length", "3"]);
     expect(getField(head.fields, "x-forwarded-for")).toBe("203.0.113.9");
     expect(getField(head.fields, "via")).toBe("1.1 ggrok (r1)");
   });
 
   it("keeps what an upgrade needs", () => {
-    const raw = ["Host", "a.test", "Connection", "keep-alive, Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Key", "k"];
+    const raw = [
+      "Host",
+      "a.test",
+      "Connection",
+      "keep-alive, Upgrade",
+      "Upgrade",
+      "websocket",
+      "Sec-WebSocket-Key",
+      "k",
+    ];
     expect(own(read(raw, { kind: "upgrade" }))).toEqual([
-      "Host", "a.test", "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Key", "k",
+      "Host",
+      "a.test",
+      "Connection",
+      "Upgrade",
+      "Upgrade",
+      "websocket",
+      "Sec-WebSocket-Key",
+      "k",
     ]);
   });
 
@@ -52,10 +104,29 @@ describe("fields", () => {
 });
 
 describe("fields the relay vouches for", () => {
-  const forged = ["Host", "a.test", "X-Forwarded-For", "6.6.6.6", "X-Forwarded-Proto", "https", "Forwarded", "for=6.6.6.6"];
+  const forged = [
+    "Host",
+    "a.test",
+    "X-Forwarded-For",
+    "6.6.6.6",
+    "X-Forwarded-Proto",
+    "https",
+    "Forwarded",
+    "for=6.6.6.6",
+  ];
 
   it("replaces what a visitor made up, in any spelling", () => {
-    const head = read([...forged, "X_Forwarded_For", "7.7.7.7", "x.forwarded.for", "8.8.8.8", "X-Real-IP", "9.9.9.9", "x-request-id", "mine"]);
+    const head = read([
+      ...forged,
+      "X_Forwarded_For",
+      "7.7.7.7",
+      "x.forwarded.for",
+      "8.8.8.8",
+      "X-Real-IP",
+      "9.9.9.9",
+      "x-request-id",
+      "mine",
+    ]);
     expect(getFields(head.fields, "x-forwarded-for")).toEqual(["203.0.113.9"]);
     expect(getFields(head.fields, "x-forwarded-proto")).toEqual(["http"]);
     expect(getFields(head.fields, "forwarded")).toEqual(["for=203.0.113.9;host=a.test;proto=http"]);
@@ -65,7 +136,9 @@ describe("fields the relay vouches for", () => {
   });
 
   it("extends the chain and adopts the id of a trusted front end", () => {
-    const head = read([...forged, "x-forwarded-host", "outer.test", "x-request-id", "abc-1", "X-Real-IP", "6.6.6.6"], { peer: "::ffff:10.0.0.1" });
+    const head = read([...forged, "x-forwarded-host", "outer.test", "x-request-id", "abc-1", "X-Real-IP", "6.6.6.6"], {
+      peer: "::ffff:10.0.0.1",
+    });
     expect(getFields(head.fields, "x-forwarded-for")).toEqual(["6.6.6.6, 10.0.0.1"]);
     expect(getFields(head.fields, "x-forwarded-host")).toEqual(["outer.test"]);
     expect(getFields(head.fields, "x-forwarded-port")).toEqual(["443"]);
@@ -97,35 +170,54 @@ describe("routing", () => {
   });
 
   it("takes an absolute target for the same host", () => {
-    expect(read(["Host", "A.test:80"], { url: "http://a.TEST:80/x?y" })).toMatchObject({ target: "/x?y", host: "a.test" });
+    expect(read(["Host", "A.test:80"], { url: "http://a.TEST:80/x?y" })).toMatchObject({
+      target: "/x?y",
+      host: "a.test",
+    });
     expect(read(["Host", "a.test"], { url: "http://a.test?y" }).target).toBe("/?y");
   });
 
-  it.each(["http://b.test/", "http://x@a.test/", "ftp://a.test/", "a.test:80", "", "*"])("refuses the target %j", (url) => {
-    expect(readRequestHead(request(["Host", "a.test"], { url }), "http", context)).toBe("ERR_GGROK_REQUEST_MALFORMED");
-  });
+  it.each(["http://b.test/", "http://x@a.test/", "ftp://a.test/", "a.test:80", "", "*"])(
+    "refuses the target %j",
+    (url) => {
+      expect(readRequestHead(request(["Host", "a.test"], { url }), "http", context)).toBe(
+        "ERR_GGROK_REQUEST_MALFORMED",
+      );
+    },
+  );
 
-  it.each(["//", "/a/../b", "/?", "/?b?c", "/%2D%2d", "//x@x", "/%ff", "/%zz", "/%00", "/a#b", "/;x=[]|^"])("passes %s as it is", (url) => {
-    expect(read(["Host", "a.test"], { url }).target).toBe(url);
-  });
+  it.each(["//", "/a/../b", "/?", "/?b?c", "/%2D%2d", "//x@x", "/%ff", "/%zz", "/%00", "/a#b", "/;x=[]|^"])(
+    "passes %s as it is",
+    (url) => {
+      expect(read(["Host", "a.test"], { url }).target).toBe(url);
+    },
+  );
 
   it("takes the asterisk for OPTIONS", () => {
     expect(read(["Host", "a.test"], { method: "OPTIONS", url: "*" }).target).toBe("*");
   });
 
   it("refuses what is too long or too much", () => {
-    expect(readRequestHead(request(["Host", "a.test"], { url: `/${"x".repeat(16_384)}` }), "http", context)).toBe("ERR_GGROK_REQUEST_URI_TOO_LONG");
+    expect(readRequestHead(request(["Host", "a.test"], { url: `/${"x".repeat(16_384)}` }), "http", context)).toBe(
+      "ERR_GGROK_REQUEST_URI_TOO_LONG",
+    );
     const many = Array.from({ length: 1_000 }, () => ["a", "b"]).flat();
-    expect(readRequestHead(request(["Host", "a.test", ...many]), "http", context)).toBe("ERR_GGROK_REQUEST_HEADERS_TOO_LARGE");
+    expect(readRequestHead(request(["Host", "a.test", ...many]), "http", context)).toBe(
+      "ERR_GGROK_REQUEST_HEADERS_TOO_LARGE",
+    );
   });
 
   it("refuses other versions", () => {
-    expect(readRequestHead(request(["Host", "a.test"], { httpVersion: "2.0" }), "http", context)).toBe("ERR_GGROK_REQUEST_MALFORMED");
+    expect(readRequestHead(request(["Host", "a.test"], { httpVersion: "2.0" }), "http", context)).toBe(
+      "ERR_GGROK_REQUEST_MALFORMED",
+    );
   });
 
   it("notices a circle", () => {
     const via = "1.1 ggrok (r1)";
-    expect(readRequestHead(request(["Host", "a.test", "Via", via, "Via", `${via}, ${via}`]), "http", context)).toBe("ERR_GGROK_LOOP_DETECTED");
+    expect(readRequestHead(request(["Host", "a.test", "Via", via, "Via", `${via}, ${via}`]), "http", context)).toBe(
+      "ERR_GGROK_LOOP_DETECTED",
+    );
     expect(getFields(read(["Host", "a.test", "Via", via]).fields, "via")).toEqual([via, via]);
   });
 });
@@ -144,7 +236,9 @@ describe("framing", () => {
     [["Transfer-Encoding", "chunked", "Transfer-Encoding", "chunked"]],
     [["Transfer-Encoding", "xchunked"]],
   ])("refuses %j", (framing) => {
-    expect(readRequestHead(request(["Host", "a.test", ...framing]), "http", context)).toBe("ERR_GGROK_REQUEST_MALFORMED");
+    expect(readRequestHead(request(["Host", "a.test", ...framing]), "http", context)).toBe(
+      "ERR_GGROK_REQUEST_MALFORMED",
+    );
   });
 
   it("refuses chunks of HTTP/1.0", () => {

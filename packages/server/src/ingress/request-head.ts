@@ -65,7 +65,11 @@ const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/iu;
  *
  * @returns the head, or the code of the answer that refuses it
  */
-export function readRequestHead(req: RawRequest, kind: "http" | "upgrade", context: HeadContext): RequestHead | ErrorCode {
+export function readRequestHead(
+  req: RawRequest,
+  kind: "http" | "upgrade",
+  context: HeadContext,
+): RequestHead | ErrorCode {
   const version = req.httpVersion;
   if (version !== "1.1" && version !== "1.0") return "ERR_GGROK_REQUEST_MALFORMED";
   if (req.rawHeaders.length > 2 * RELAY_LIMITS.requestFields) return "ERR_GGROK_REQUEST_HEADERS_TOO_LARGE";
@@ -96,7 +100,18 @@ export function readRequestHead(req: RawRequest, kind: "http" | "upgrade", conte
   fields.push("X-Forwarded-Port", vouched.port, "Forwarded", vouched.forwarded);
   fields.push("Via", viaOf(version, context.relayId), "x-request-id", requestId);
   const { client } = vouched;
-  return { kind, requestId, method: req.method ?? "", target, version, fields, host, client, meta: { client }, hasBody };
+  return {
+    kind,
+    requestId,
+    method: req.method ?? "",
+    target,
+    version,
+    fields,
+    host,
+    client,
+    meta: { client },
+    hasBody,
+  };
 }
 
 /** Copies the fields that pass and takes down the others. One pass, since this runs for every request. */
@@ -124,7 +139,7 @@ function scanFields(raw: readonly string[], kind: "http" | "upgrade", isTrusted:
       case FieldKind.LookAlike:
         continue;
       case FieldKind.Connection:
-        if (!isPlainConnection(value)) (scan.listed ??= []).push(...connectionOptions(value));
+        if (!isPlainConnection(value)) scan.listed = [...(scan.listed ?? []), ...connectionOptions(value)];
         if (kind === "upgrade" && /\bupgrade\b/iu.test(value)) out.push(name, "Upgrade");
         continue;
       case FieldKind.Upgrade:
@@ -208,7 +223,13 @@ function originForm(url: string, host: string, method: string): string | undefin
   return rest.startsWith("/") ? rest : `/${rest}`;
 }
 
-const KEPT_DESPITE_CONNECTION: ReadonlySet<FieldKind> = new Set<FieldKind>([FieldKind.Host, FieldKind.ContentLength, FieldKind.Connection, FieldKind.Upgrade, FieldKind.Te]);
+const KEPT_DESPITE_CONNECTION: ReadonlySet<FieldKind> = new Set<FieldKind>([
+  FieldKind.Host,
+  FieldKind.ContentLength,
+  FieldKind.Connection,
+  FieldKind.Upgrade,
+  FieldKind.Te,
+]);
 
 /** Takes out, in place, the fields a Connection field names. */
 function removeListed(fields: string[], listed: readonly string[]): void {

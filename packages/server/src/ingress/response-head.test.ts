@@ -4,7 +4,10 @@ import { interimFields, prepareHead, rawHead, switchingFields, trailerPasses } f
 const get = { method: "GET", version: "1.1" } as const;
 
 function prepare(fields: string[], o: { status?: number; method?: string; version?: "1.0" | "1.1" } = {}) {
-  return prepareHead({ status: o.status ?? 200, reason: "OK", fields }, { method: o.method ?? "GET", version: o.version ?? "1.1" });
+  return prepareHead(
+    { status: o.status ?? 200, reason: "OK", fields },
+    { method: o.method ?? "GET", version: o.version ?? "1.1" },
+  );
 }
 
 describe("prepareHead", () => {
@@ -14,7 +17,18 @@ describe("prepareHead", () => {
   });
 
   it("takes out the fields of one hop", () => {
-    const fields = ["Connection", "close, x-hop", "X-Hop", "1", "Transfer-Encoding", "chunked", "Keep-Alive", "1", "A", "b"];
+    const fields = [
+      "Connection",
+      "close, x-hop",
+      "X-Hop",
+      "1",
+      "Transfer-Encoding",
+      "chunked",
+      "Keep-Alive",
+      "1",
+      "A",
+      "b",
+    ];
     expect(prepare(fields)?.fields).toEqual(["A", "b"]);
   });
 
@@ -65,17 +79,36 @@ describe("prepareHead", () => {
 });
 
 it("writes an interim head as it came, without framing", () => {
-  const head = { status: 103, reason: "Early Hints", fields: ["Link", "</a>; rel=preload", "Content-Length", "5", "Connection", "x", "X", "1"] };
+  const head = {
+    status: 103,
+    reason: "Early Hints",
+    fields: ["Link", "</a>; rel=preload", "Content-Length", "5", "Connection", "x", "X", "1"],
+  };
   expect(rawHead(head, interimFields(head.fields))).toBe("HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n");
 });
 
 it("keeps the upgrade of a 101 and nothing else of the hop", () => {
-  const fields = ["Upgrade", "websocket", "Connection", "keep-alive, upgrade", "Keep-Alive", "1", "Transfer-Encoding", "x", "A", "b"];
+  const fields = [
+    "Upgrade",
+    "websocket",
+    "Connection",
+    "keep-alive, upgrade",
+    "Keep-Alive",
+    "1",
+    "Transfer-Encoding",
+    "x",
+    "A",
+    "b",
+  ];
   expect(switchingFields(fields)).toEqual(["Upgrade", "websocket", "Connection", "Upgrade", "A", "b"]);
   expect(switchingFields(["Upgrade", "foo"])).toEqual(["Upgrade", "foo", "Connection", "Upgrade"]);
 });
 
 it("lets no trailer change what was read", () => {
   expect(["x-checksum", "grpc-status", "__proto__"].every(trailerPasses)).toBe(true);
-  expect(["Content-Length", "host", "X-Forwarded-For", "Set-Cookie", "transfer-encoding", "x_forwarded_for"].some(trailerPasses)).toBe(false);
+  expect(
+    ["Content-Length", "host", "X-Forwarded-For", "Set-Cookie", "transfer-encoding", "x_forwarded_for"].some(
+      trailerPasses,
+    ),
+  ).toBe(false);
 });

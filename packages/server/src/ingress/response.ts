@@ -1,8 +1,15 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { HeaderList, ResponseHead } from "@ggrok/protocol";
+import {
+  type AnswerContext,
+  interimFields,
+  type PreparedHead,
+  prepareHead,
+  rawHead,
+  trailerPasses,
+} from "./response-head.ts";
 import { breakConnection, closeGently } from "./sockets.ts";
-import { type AnswerContext, interimFields, type PreparedHead, prepareHead, rawHead, trailerPasses } from "./response-head.ts";
 
 const EMPTY = Buffer.alloc(0);
 
@@ -74,7 +81,8 @@ export class Answer {
       this.#res.socket.write(text, "latin1");
       return;
     }
-    if (this.#interim === undefined) this.#res.once("socket", (socket: Socket) => socket.write(this.#interim ?? "", "latin1"));
+    if (this.#interim === undefined)
+      this.#res.once("socket", (socket: Socket) => socket.write(this.#interim ?? "", "latin1"));
     this.#interim = (this.#interim ?? "") + text;
   }
 
@@ -106,7 +114,11 @@ export class Answer {
     this.#bytes += bytes;
     const { contentLength } = head;
     // Too few or too many: the visitor must not take it for whole, nor the rest for the next answer.
-    if (head.hasBody && contentLength !== undefined && (this.#bytes > contentLength || (fin && this.#bytes < contentLength))) {
+    if (
+      head.hasBody &&
+      contentLength !== undefined &&
+      (this.#bytes > contentLength || (fin && this.#bytes < contentLength))
+    ) {
       this.breakOff();
       return true;
     }

@@ -17,8 +17,8 @@ import { Dispatcher } from "./dispatcher.ts";
 import { errorAnswerBytes } from "./error-page.ts";
 import { decideAfterReset } from "./redispatch.ts";
 import type { RequestHead } from "./request-head.ts";
-import { interimFields, rawHead, switchingFields } from "./response-head.ts";
 import { Answer } from "./response.ts";
+import { interimFields, rawHead, switchingFields } from "./response-head.ts";
 import { closeGently, ignore } from "./sockets.ts";
 import { Splice } from "./splice.ts";
 
@@ -48,7 +48,14 @@ export class UpgradeExchange implements StreamHandler {
   #code: ErrorCode | undefined;
   #isClosed = false;
 
-  constructor(context: IngressContext, req: IncomingMessage, socket: Socket, early: Buffer, head: RequestHead, route: Route) {
+  constructor(
+    context: IngressContext,
+    req: IncomingMessage,
+    socket: Socket,
+    early: Buffer,
+    head: RequestHead,
+    route: Route,
+  ) {
     this.#context = context;
     this.#req = req;
     this.#socket = socket;
