@@ -1,0 +1,170 @@
+import {
+  type ErrorCode,
+  errorCodeOfReset,
+  type HeaderList,
+  type HttpOpenHead,
+  type MuxStream,
+  ResetCode,
+  removeHopByHop,
+  type StreamReset,
+} from "@ggrok/protocol";
+import { errorCode, resetCodeOfError } from "./failure.ts";
+import { FORWARD_LIMITS } from "./limits.ts";
+
+/** What the screen, the JSON lines and the inspector hear of an exchange. */
+export interface ExchangeEvent {
+  readonly phase: "start" | "end";
+  /** The request's id, the same on the relay's side. */
+  readonly id: string;
+  readonly tunnel: string;
+  readonly method: string;
+  /** The request-target as the visitor sent it. */
+  readonly path: string;
+  /** The visitor's address, as the relay saw it. */
+  readonly client?: string;
+  /** From here on only at the end. `status` is missing when no final answer came. */
+  readonly status?: number;
+  readonly durationMs?: number;
+  /** Body bytes from the visitor. */
+  readonly bytesIn?: number;
+  /** Body bytes of the answer. */
+  readonly bytesOut?: number;
+  /** Why the exchange did not end well. */
+  readonly error?: ErrorCode;
+}
+
+/**
+ * What the ways to the app share: the stream's answering half, the counts, and one end. The reading half and the connection
+ * belong to the way that was chosen.
+ */
+export class Exchange {
+  readonly stream: MuxStream;
+  readonly head: HttpOpenHead;
+  bytesIn = 0;
+  bytesOut = 0;
+  /** The visitor's body has been taken to its end. */
+  isRequestWhole: boolean;
+
+  readonly #onEvent: ((event: ExchangeEvent) => void) | undefined;
+  readonly #tunnel: string;
+  readonly #onDone: () => void;
+  readonly #startedAt: number;
+  #status: number | undefined;
+  #informationalHeads = 0;
+  #isDone = false;
+
+  constructor(o: {
+    stream: MuxStream;
+    head: HttpOpenHead;
+    isRequestWhole: boolean;
+    tunnel: string;
+    onEvent: ((event: ExchangeEvent) => void) | undefined;
+    onDone: () => void;
+  }) {
+    this.stream = o.stream;
+    this.head = o.head;
+    this.isRequestWhole = o.isRequestWhole;
+    this.#tunnel = o.tunnel;
+    this.#onEvent = o.onEvent;
+    this.#onDone = o.onDone;
+    this.#startedAt = o.onEvent === undefined ? 0 : performance.now();
+    o.onEvent?.({ phase: "start", ...this.#identity() });
+  }
+
+  /** Ended, well or not: nothing may be sent any more. */
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+  /** A final head has been sent. */
+  get isAnswered(): boolean {
+    return this.#status !== undefined;
+  }
+
+  /** Passes an interim answer on. */
+  sendInformational(status: number, reason: string, rawFields: HeaderList): void {
+    if (this.#isDone || this.isAnswered || ++this.#informationalHeads > FORWARD_LIMITS.INFORMATIONAL_HEADS_MAX) return;
+    this.stream.sendHead({ status, reason, fields: removeHopByHop(rawFields) });
+  }
+
+  /** Sends the final head without the app's hop-by-hop fields. @returns false when it was too large and the exchange failed */
+  sendHead(status: number, reason: string, rawFields: HeaderList): boolean {
+    if (this.#isDone) return false;
+    if (rawFields.length > 2 * FORWARD_LIMITS.RESPONSE_FIELDS_MAX) {
+      const fields = rawFields.length / 2;
+      this.fail(ResetCode.UpstreamMalformed, `the answer has ${fields} fields, ${FORWARD_LIMITS.RESPONSE_FIELDS_MAX} are allowed`);
+      return false;
+    }
+    this.#status = status;
+    this.stream.sendHead({ status, reason, fields: removeHopByHop(rawFields) });
+    return true;
+  }
+
+  /** Sends the 101 with its fields as they are: Upgrade and Connection are the answer here. */
+  sendSwitching(reason: string, rawFields: HeaderList): void {
+    this.#status = 101;
+    this.stream.sendHead({ status: 101, reason, fields: rawFields });
+  }
+
+  /** @returns false when the stream is full; its `onDrain` follows */
+  write(chunk: Buffer): boolean {
+    this.bytesOut += chunk.length;
+    return this.stream.write(chunk);
+  }
+
+  /** The answer is whole. What the visitor still sends is not wanted. */
+  finish(rawTrailers: HeaderList): void {
+    if (this.#isDone) return;
+    const trailers = rawTrailers.length === 0 ? rawTrailers : removeHopByHop(rawTrailers);
+    if (trailers.length > 0 && trailers.length <= 2 * FORWARD_LIMITS.RESPONSE_FIELDS_MAX) this.stream.sendTrailers(trailers);
+    else this.stream.end();
+    if (!this.isRequestWhole) this.stream.reset(ResetCode.StopSending);
+    this.#settle(undefined);
+  }
+
+  /** Both directions of an upgraded connection have ended. */
+  finishSpliced(): void {
+    if (!this.#isDone) this.#settle(undefined);
+  }
+
+  /** Ends the stream with the reason, which the relay turns into an answer or a broken transfer. */
+  fail(code: ResetCode, message: string, o: { notProcessed?: boolean } = {}): void {
+    if (this.#isDone) return;
+    this.stream.reset(code, { message, ...(o.notProcessed === true && { notProcessed: true }) });
+    this.#settle(errorCodeOfReset(code));
+  }
+
+  /** As {@link fail}, with the meaning of an error of the HTTP client. */
+  failWith(error: unknown): void {
+    this.fail(resetCodeOfError(error), errorCode(error));
+  }
+
+  /** The visitor or the session has gone; the stream knows already. */
+  abandon(reset: StreamReset): void {
+    if (!this.#isDone) this.#settle(errorCodeOfReset(reset.code));
+  }
+
+  #settle(error: ErrorCode | undefined): void {
+    this.#isDone = true;
+    this.#onEvent?.({
+      phase: "end",
+      ...this.#identity(),
+      ...(this.#status !== undefined && { status: this.#status }),
+      durationMs: performance.now() - this.#startedAt,
+      bytesIn: this.bytesIn,
+      bytesOut: this.bytesOut,
+      ...(error !== undefined && { error }),
+    });
+    this.#onDone();
+  }
+
+  #identity(): { id: string; tunnel: string; method: string; path: string; client?: string } {
+    const { requestId, method, target, meta } = this.head;
+    return {
+      id: requestId,
+      tunnel: this.#tunnel,
+      method,
+      path: target,
+      ...(meta?.client !== undefined && { client: meta.client }),
+    };
+  }
+}

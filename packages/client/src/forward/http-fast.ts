@@ -1,0 +1,136 @@
+import type { StreamHandler, StreamReset } from "@ggrok/protocol";
+import { ResetCode } from "@ggrok/protocol";
+import type { Dispatcher } from "undici";
+import type { Exchange } from "./exchange.ts";
+import { isConnectionEnd, UpstreamError } from "./failure.ts";
+import { fieldsOfRaw, reasonOfUtf8 } from "./headers.ts";
+import { IdleTimer } from "./idle-timer.ts";
+import type { Lane, LanePool } from "./lane-pool.ts";
+
+/** Methods of RFC 9110 9.2.2 that may be sent again when a kept connection closes before any byte of an answer. */
+export const IDEMPOTENT_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "PUT"]);
+
+/**
+ * An exchange without a request body, carried by undici: one object is handler of the stream and of the request, and nothing
+ * else is made for an exchange.
+ */
+export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
+  readonly #exchange: Exchange;
+  readonly #lanes: LanePool;
+  readonly #request: Dispatcher.DispatchOptions;
+  readonly #timer: IdleTimer | undefined;
+  #lane: Lane;
+  #controller: Dispatcher.DispatchController | undefined;
+  #hasAnswerBegun = false;
+  #isOnKeptConnection = false;
+  #wasRetried = false;
+
+  constructor(o: { exchange: Exchange; target: string; lanes: LanePool; timeoutMs: number | undefined }) {
+    const { head, stream } = o.exchange;
+    this.#exchange = o.exchange;
+    this.#lanes = o.lanes;
+    // undici reads the list and leaves it as it is.
+    this.#request = { path: o.target, method: head.method, headers: head.fields as string[] };
+    this.#timer = o.timeoutMs === undefined ? undefined : new IdleTimer(o.timeoutMs, () => this.#onIdle());
+    stream.handler = this;
+    this.#lane = o.lanes.take();
+    this.#lane.client.dispatch(this.#request, this);
+  }
+
+  // ---- the stream
+
+  onData(chunk: Buffer, _fin: boolean): boolean {
+    // The head said that no body follows; the session refuses it before it gets here.
+    return chunk.length === 0;
+  }
+
+  onTrailers(): void {}
+
+  onDrain(): void {
+    this.#controller?.resume();
+  }
+
+  onReset(reset: StreamReset): void {
+    if (this.#exchange.isDone) return;
+    this.#exchange.abandon(reset);
+    this.#abort();
+  }
+
+  // ---- the request
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#exchange.isDone) return this.#abort();
+    this.#isOnKeptConnection = this.#lane.served > 0;
+    this.#exchange.stream.dispatched = true;
+  }
+
+  onResponseStarted(): void {
+    this.#hasAnswerBegun = true;
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, reason = ""): void {
+    this.#timer?.touch();
+    const fields = fieldsOfRaw(controller.rawHeaders);
+    if (status >= 200) {
+      if (!this.#exchange.sendHead(status, reasonOfUtf8(reason), fields)) this.#abort();
+    } else if (status === 101) {
+      this.#exchange.fail(ResetCode.UpstreamMalformed, "the app switched protocols without being asked");
+      this.#abort();
+    } else {
+      this.#exchange.sendInformational(status, reasonOfUtf8(reason), fields);
+    }
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#timer?.touch();
+    if (!this.#exchange.write(chunk)) controller.pause();
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    this.#timer?.stop();
+    const lane = this.#lane;
+    if (lane.brokenBy !== undefined) this.#exchange.failWith(lane.brokenBy);
+    else this.#exchange.finish(fieldsOfRaw(controller.rawTrailers));
+    lane.served++;
+    this.#lanes.give(lane);
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    if (this.#mayRetry(error)) {
+      this.#wasRetried = true;
+      this.#controller = undefined;
+      // The lane has lost its connection and opens a fresh one. Not from inside undici's own handling of the loss.
+      setImmediate(() => this.#lane.client.dispatch(this.#request, this));
+      return;
+    }
+    this.#timer?.stop();
+    this.#exchange.failWith(error);
+    this.#lanes.give(this.#lane);
+  }
+
+  #mayRetry(error: Error): boolean {
+    return (
+      !this.#exchange.isDone &&
+      this.#isOnKeptConnection &&
+      !this.#hasAnswerBegun &&
+      !this.#wasRetried &&
+      IDEMPOTENT_METHODS.has(this.#exchange.head.method) &&
+      !(error instanceof UpstreamError) &&
+      isConnectionEnd(error)
+    );
+  }
+
+  #onIdle(): void {
+    // A visitor who does not read is not the app's fault.
+    if (this.#controller?.paused === true) return;
+    this.#exchange.fail(ResetCode.UpstreamTimeout, "the app was silent for too long");
+    this.#abort();
+  }
+
+  /** Ends the request; without a controller it has not begun, and ends when it is about to. */
+  #abort(): void {
+    this.#timer?.stop();
+    this.#controller?.abort(new Error("the exchange has ended"));
+  }
+}
