@@ -26,7 +26,13 @@ const MAX_SECONDS = 120;
 const FORMAT = "%{http_code} %{size_download} %{size_upload} %{time_total}";
 
 /** Arguments of curl for a download that is thrown away. */
-export function curlDownload(o: { url: string; host: string; bytes: number; maxSeconds: number; extra?: readonly string[] }): string[] {
+export function curlDownload(o: {
+  url: string;
+  host: string;
+  bytes: number;
+  maxSeconds: number;
+  extra?: readonly string[];
+}): string[] {
   return [
     "-sS",
     ...["-o", "/dev/null", "-w", FORMAT, "--max-time", String(o.maxSeconds), "-H", `Host: ${o.host}`],
@@ -36,14 +42,24 @@ export function curlDownload(o: { url: string; host: string; bytes: number; maxS
 }
 
 /** Measure one transfer of `bytes`; `uploadFile` has that length. */
-export async function measureBulk(target: Target, direction: Direction, bytes: number, uploadFile: string): Promise<BulkRun> {
+export async function measureBulk(
+  target: Target,
+  direction: Direction,
+  bytes: number,
+  uploadFile: string,
+): Promise<BulkRun> {
   const { url, host, pids } = target.bulk;
   // Without "Expect:" curl would wait a second for 100 Continue where a target does not answer it.
   const args =
     direction === "down"
       ? curlDownload({ url, host, bytes, maxSeconds: MAX_SECONDS })
-      : ["-sS", "-o", "/dev/null", "-w", FORMAT, "--max-time", String(MAX_SECONDS), "-H", `Host: ${host}`]
-          .concat(["-H", "Expect:", "-T", uploadFile, `${url}/sink`]);
+      : ["-sS", "-o", "/dev/null", "-w", FORMAT, "--max-time", String(MAX_SECONDS), "-H", `Host: ${host}`].concat([
+          "-H",
+          "Expect:",
+          "-T",
+          uploadFile,
+          `${url}/sink`,
+        ]);
   const { result, use, busyCores } = await observe(pids, () => runToEnd("curl", args, (MAX_SECONDS + 10) * 1_000));
   const [status = 0, down = 0, up = 0, seconds = 0] = result.stdout.trim().split(" ").map(Number);
   const moved = direction === "down" ? down : up;
@@ -81,7 +97,9 @@ export function summariseBulk(all: readonly BulkRun[]): BulkFigures {
     incomplete: all.length - runs.length,
     busyCores: median(runs.map((run) => run.busyCores)) ?? 0,
     cpuMicrosPerMiB: cpu,
-    cpuMicrosPerMiBSum: median(runs.flatMap((run) => sum(...Object.values(run.cpuMicrosPerMiB)) ?? []).filter((value) => value > 0)),
+    cpuMicrosPerMiBSum: median(
+      runs.flatMap((run) => sum(...Object.values(run.cpuMicrosPerMiB)) ?? []).filter((value) => value > 0),
+    ),
     peakRssMiB: rss,
   };
 }

@@ -1,7 +1,7 @@
 import { BUILT_PROGRAMS } from "./ggrok.ts";
 import { GOALS, judge } from "./goals.ts";
 import { measure, type Settings } from "./measure.ts";
-import { ensurePrerequisites } from "./prerequisites.ts";
+import { assertPrerequisites } from "./prerequisites.ts";
 import { formatVerdicts } from "./report.ts";
 import { TargetName } from "./targets.ts";
 import { withWorkspace } from "./workspace.ts";
@@ -20,11 +20,19 @@ const SETTINGS: Settings = {
   targets: [TargetName.Node, TargetName.HttpProxy, TargetName.UndiciProxy, TargetName.Ssh, TargetName.Ggrok],
 };
 
-await ensurePrerequisites();
+assertPrerequisites();
 const { measurements } = await withWorkspace(BUILT_PROGRAMS, (context) => measure(context, SETTINGS));
-const verdicts = judge(measurements, GOALS.filter(({ kind }) => kind !== "speed"), MARGIN);
+const verdicts = judge(
+  measurements,
+  GOALS.filter(({ kind }) => kind !== "speed"),
+  MARGIN,
+);
 console.log(formatVerdicts(verdicts));
 // A guarded figure that could not be taken is a failure too, or a broken bench would pass for ever.
 const failed = verdicts.filter(({ isMet }) => isMet !== true);
-console.log(failed.length === 0 ? `\nall within ${MARGIN * 100} % of their targets` : `\n${failed.length} over target + ${MARGIN * 100} %`);
+console.log(
+  failed.length === 0
+    ? `\nall within ${MARGIN * 100} % of their targets`
+    : `\n${failed.length} over target + ${MARGIN * 100} %`,
+);
 process.exitCode = failed.length === 0 ? 0 : 1;

@@ -15,7 +15,13 @@ async function countBytes(port: number, host: string, seconds: number): Promise<
   let total = 0;
   let firstHalf = 0;
   await new Promise<void>((resolve, reject) => {
-    const request = get({ host: "127.0.0.1", port, path: `/bulk?n=${DOWNLOAD_BYTES}`, headers: { host }, agent: false });
+    const request = get({
+      host: "127.0.0.1",
+      port,
+      path: `/bulk?n=${DOWNLOAD_BYTES}`,
+      headers: { host },
+      agent: false,
+    });
     request.on("error", reject);
     request.on("response", (response) => {
       setTimeout(() => (firstHalf = total), seconds * 500);
@@ -33,12 +39,21 @@ async function countBytes(port: number, host: string, seconds: number): Promise<
 }
 
 /** One stream through a tunnel whose link has a round trip of 100 ms: shows whether the windows grow. */
-export async function measureDistance(context: TargetContext, origins: Origins, seconds: number): Promise<DistanceFigures> {
+export async function measureDistance(
+  context: TargetContext,
+  origins: Origins,
+  seconds: number,
+): Promise<DistanceFigures> {
   await using processes = new Processes();
   const relay = await startRelay(processes, context.programs);
   const link = await startShaper(processes, { kind: "delay", ms: ROUND_TRIP_MS / 2 }, relay.port);
   const { directory, programs } = context;
-  const agent = await startAgent(processes, programs, { name: "far", upstreamPort: origins.bulk, dialPort: link.port, directory });
+  const agent = await startAgent(processes, programs, {
+    name: "far",
+    upstreamPort: origins.bulk,
+    dialPort: link.port,
+    directory,
+  });
   // Awaited here: the processes end with this block.
   return await countBytes(relay.port, agent.host, seconds);
 }

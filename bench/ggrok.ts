@@ -4,7 +4,11 @@ import { fileURLToPath } from "node:url";
 import type { Processes, Running } from "./processes.ts";
 
 /** The built programs, and what to add to Node's flags (a profiler, for instance). */
-export type GgrokPrograms = { readonly relayBin: string; readonly agentBin: string; readonly nodeFlags: readonly string[] };
+export type GgrokPrograms = {
+  readonly relayBin: string;
+  readonly agentBin: string;
+  readonly nodeFlags: readonly string[];
+};
 
 /** The programs as the build left them. */
 export const BUILT_PROGRAMS: GgrokPrograms = {
@@ -70,7 +74,15 @@ export async function startAgent(
       return event["event"] === "tunnel.online" ? new URL(String(event["url"])).hostname : undefined;
     },
     // Its own home and folder give every agent its own identity and keep the user's tokens and project file out.
-    { cwd: home, env: { ...cleanEnvironment(), HOME: home, XDG_CONFIG_HOME: join(home, "config"), XDG_STATE_HOME: join(home, "state") } },
+    {
+      cwd: home,
+      env: {
+        ...cleanEnvironment(),
+        HOME: home,
+        XDG_CONFIG_HOME: join(home, "config"),
+        XDG_STATE_HOME: join(home, "state"),
+      },
+    },
   );
   return { ...running, host };
 }

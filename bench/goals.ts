@@ -43,7 +43,11 @@ function rateTo(peer: string, connections: number): Goal["measure"] {
   return (m) => ratio(small(m, Ggrok, connections)?.requestsPerSecond, small(m, peer, connections)?.requestsPerSecond);
 }
 
-function bulkTo(peer: string, direction: "down" | "up", pick: (figures: BulkFigures) => number | undefined): Goal["measure"] {
+function bulkTo(
+  peer: string,
+  direction: "down" | "up",
+  pick: (figures: BulkFigures) => number | undefined,
+): Goal["measure"] {
   return (m) => {
     const [own, other] = [m.bulk[Ggrok]?.[direction], m.bulk[peer]?.[direction]];
     return own === undefined || other === undefined ? undefined : ratio(pick(own), pick(other));
@@ -64,16 +68,35 @@ const cpuOf = (figures: BulkFigures): number | undefined => figures.cpuMicrosPer
 
 /** The table of goals. A change of a target is a decision, to be made in a commit of its own. */
 export const GOALS: readonly Goal[] = [
-  { text: "relay CPU per request / direct node:http, c=64", kind: "cpu", relation: "<=", target: 1.5, measure: relayCpuTo(Node) },
-  { text: "relay CPU per request / http.request proxy, c=64", kind: "cpu", relation: "<=", target: 0.5, measure: relayCpuTo(HttpProxy) },
+  {
+    text: "relay CPU per request / direct node:http, c=64",
+    kind: "cpu",
+    relation: "<=",
+    target: 1.5,
+    measure: relayCpuTo(Node),
+  },
+  {
+    text: "relay CPU per request / http.request proxy, c=64",
+    kind: "cpu",
+    relation: "<=",
+    target: 0.5,
+    measure: relayCpuTo(HttpProxy),
+  },
   {
     text: "relay + agent CPU per request / undici proxy, c=64",
     kind: "cpu",
     relation: "<=",
     target: 1.5,
-    measure: (m) => ratio(small(m, Ggrok, 64)?.cpuMicrosPerRequestSum, small(m, UndiciProxy, 64)?.cpuMicrosPerRequestSum),
+    measure: (m) =>
+      ratio(small(m, Ggrok, 64)?.cpuMicrosPerRequestSum, small(m, UndiciProxy, 64)?.cpuMicrosPerRequestSum),
   },
-  { text: "req/s c=64 / http.request proxy", kind: "speed", relation: ">=", target: 1.1, measure: rateTo(HttpProxy, 64) },
+  {
+    text: "req/s c=64 / http.request proxy",
+    kind: "speed",
+    relation: ">=",
+    target: 1.1,
+    measure: rateTo(HttpProxy, 64),
+  },
   { text: "req/s c=64 / undici proxy", kind: "speed", relation: ">=", target: 0.75, measure: rateTo(UndiciProxy, 64) },
   { text: "req/s c=64 / nginx proxy", kind: "speed", relation: ">=", target: 0.4, measure: rateTo(NginxProxy, 64) },
   { text: "req/s c=64 / ssh -N -R", kind: "speed", relation: ">=", target: 3.5, measure: rateTo(Ssh, 64) },
@@ -89,10 +112,28 @@ export const GOALS: readonly Goal[] = [
     target: 1.2,
     measure: (m) => ratio(small(m, Ggrok, 1)?.p50Ms, small(m, HttpProxy, 1)?.p50Ms),
   },
-  { text: "bulk download / ssh -N -R", kind: "speed", relation: ">=", target: 0.8, measure: bulkTo(Ssh, "down", speedOf) },
+  {
+    text: "bulk download / ssh -N -R",
+    kind: "speed",
+    relation: ">=",
+    target: 0.8,
+    measure: bulkTo(Ssh, "down", speedOf),
+  },
   { text: "bulk upload / ssh -N -R", kind: "speed", relation: ">=", target: 1, measure: bulkTo(Ssh, "up", speedOf) },
-  { text: "relay + agent CPU per MiB / ssh -N -R, download", kind: "cpu", relation: "<=", target: 1.1, measure: bulkTo(Ssh, "down", cpuOf) },
-  { text: "relay + agent CPU per MiB / ssh -N -R, upload", kind: "cpu", relation: "<=", target: 0.9, measure: bulkTo(Ssh, "up", cpuOf) },
+  {
+    text: "relay + agent CPU per MiB / ssh -N -R, download",
+    kind: "cpu",
+    relation: "<=",
+    target: 1.1,
+    measure: bulkTo(Ssh, "down", cpuOf),
+  },
+  {
+    text: "relay + agent CPU per MiB / ssh -N -R, upload",
+    kind: "cpu",
+    relation: "<=",
+    target: 0.9,
+    measure: bulkTo(Ssh, "up", cpuOf),
+  },
   {
     text: "small requests beside 2 downloads in one tunnel",
     kind: "speed",
@@ -169,7 +210,8 @@ export function judge(measurements: Measurements, goals: readonly Goal[] = GOALS
   return goals.map((goal) => {
     const measured = goal.measure(measurements);
     if (measured === undefined || Number.isNaN(measured)) return { goal };
-    const isMet = goal.relation === "<=" ? measured <= goal.target * (1 + margin) : measured >= goal.target * (1 - margin);
+    const isMet =
+      goal.relation === "<=" ? measured <= goal.target * (1 + margin) : measured >= goal.target * (1 - margin);
     return { goal, measured, isMet };
   });
 }

@@ -32,9 +32,21 @@ function holdTunnel(port: number, index: number): Promise<void> {
     socket.on("error", reject);
     socket.on("close", (code, reason) => reject(new Error(`closed ${code} ${reason.toString()}`)));
     socket.on("open", () => {
-      const identity = { agentId: randomBytes(32).toString("base64url"), instance: randomBytes(16).toString("base64url") };
+      const identity = {
+        agentId: randomBytes(32).toString("base64url"),
+        instance: randomBytes(16).toString("base64url"),
+      };
       const limits = { attempt: 1, slot: 0, capabilities: ["resume"], window: 65_536, maxStreams: 16_384 };
-      socket.send(encodeMessage({ type: "hello", role: "agent", software: "ggrok-bench", ...identity, ...limits, label: "bench" }));
+      socket.send(
+        encodeMessage({
+          type: "hello",
+          role: "agent",
+          software: "ggrok-bench",
+          ...identity,
+          ...limits,
+          label: "bench",
+        }),
+      );
     });
     socket.on("message", (data: Buffer) => {
       for (let at = 0; at + FRAME_HEADER_BYTES <= data.length; ) {
@@ -46,7 +58,16 @@ function holdTunnel(port: number, index: number): Promise<void> {
     });
     const onMessage = (message: { type: string }): void => {
       if (message.type === "welcome") {
-        const bind = { type: "bind", bind: 1, kind: "http", url: `idle-${index}`, ageMs: 0, pooling: false, takeover: false, options: {} };
+        const bind = {
+          type: "bind",
+          bind: 1,
+          kind: "http",
+          url: `idle-${index}`,
+          ageMs: 0,
+          pooling: false,
+          takeover: false,
+          options: {},
+        };
         socket.send(encodeMessage(bind));
       } else if (message.type === "bound") {
         resolve();

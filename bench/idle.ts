@@ -6,7 +6,13 @@ import { Processes } from "./processes.ts";
 import type { TargetContext } from "./targets.ts";
 
 /** What idle tunnels cost the relay. `tunnels` is what this machine's limit on open files allowed. */
-export type IdleFigures = { tunnels: number; kibPerTunnel: number; relayRssMiB: number; cpuMicrosPerHandshake: number; idleCpuPercent: number };
+export type IdleFigures = {
+  tunnels: number;
+  kibPerTunnel: number;
+  relayRssMiB: number;
+  cpuMicrosPerHandshake: number;
+  idleCpuPercent: number;
+};
 
 /** The garbage of the handshakes is gone, and the first PINGs have been answered. */
 const SETTLE_MS = 6_000;

@@ -54,11 +54,18 @@ async function runSmall(targets: readonly Target[], settings: Settings): Promise
     }
   }
   return Object.fromEntries(
-    [...seen].map(([name, runs]) => [name, Object.fromEntries([...runs].map(([c, list]) => [c, summariseSmall(list)]))]),
+    [...seen].map(([name, runs]) => [
+      name,
+      Object.fromEntries([...runs].map(([c, list]) => [c, summariseSmall(list)])),
+    ]),
   );
 }
 
-async function runBulk(targets: readonly Target[], settings: Settings, directory: string): Promise<Measurements["bulk"]> {
+async function runBulk(
+  targets: readonly Target[],
+  settings: Settings,
+  directory: string,
+): Promise<Measurements["bulk"]> {
   const uploadFile = join(directory, "upload");
   await writeFile(uploadFile, "");
   // Sparse: the upload costs no disk, and its bytes are the same for every target.
@@ -75,7 +82,9 @@ async function runBulk(targets: readonly Target[], settings: Settings, directory
       }
     }
   }
-  return Object.fromEntries([...seen].map(([name, runs]) => [name, { down: summariseBulk(runs.down), up: summariseBulk(runs.up) }]));
+  return Object.fromEntries(
+    [...seen].map(([name, runs]) => [name, { down: summariseBulk(runs.down), up: summariseBulk(runs.up) }]),
+  );
 }
 
 async function runMixed(targets: readonly Target[], settings: Settings): Promise<NonNullable<Measurements["mixed"]>> {
@@ -104,7 +113,10 @@ async function runOwn(context: TargetContext, origins: Origins, settings: Settin
 }
 
 /** Start what is compared, measure, and give the figures with the names of peers that are not installed. */
-export async function measure(context: TargetContext, settings: Settings): Promise<{ measurements: Measurements; skipped: string[] }> {
+export async function measure(
+  context: TargetContext,
+  settings: Settings,
+): Promise<{ measurements: Measurements; skipped: string[] }> {
   const origins = await startOrigins(context);
   const { targets, skipped } = await startTargets(context, origins, settings.targets);
   const measurements: Measurements = { small: {}, bulk: {} };

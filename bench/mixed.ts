@@ -31,7 +31,12 @@ export async function measureMixed(
     runToEnd("curl", curlDownload({ url, host, bytes: DOWNLOAD_BYTES, maxSeconds }), (maxSeconds + 10) * 1_000),
   );
   await new Promise((resolve) => setTimeout(resolve, HEAD_START_SECONDS * 1_000));
-  const result = await runWrk({ url: `${url}/1k`, host, connections: o.connections ?? CONNECTIONS, seconds: o.seconds });
+  const result = await runWrk({
+    url: `${url}/1k`,
+    host,
+    connections: o.connections ?? CONNECTIONS,
+    seconds: o.seconds,
+  });
   const moved = (await Promise.all(downloads)).map(({ stdout }) => Number(stdout.trim().split(" ")[1] ?? 0));
   return {
     requestsPerSecond: result.requests / (result.micros / 1e6),

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { findProgram } from "./peers.ts";
-import { pickFreePort, type Processes, type Running, runToEnd, waitForPort } from "./processes.ts";
+import { findProgram } from "./find-program.ts";
+import { type Processes, pickFreePort, type Running, runToEnd, waitForPort } from "./processes.ts";
 
 /** nginx in one process, so that its pid is all there is to count. */
 async function startNginx(processes: Processes, directory: string, http: string, port: number): Promise<Running> {
@@ -10,7 +10,9 @@ async function startNginx(processes: Processes, directory: string, http: string,
   await mkdir(directory, { recursive: true });
   // Compiled-in folders belong to root; every one this build knows is moved, so that any user can run it.
   const build = await runToEnd(nginx, ["-V"], 10_000);
-  const folders = [...build.stderr.matchAll(/--http-([a-z-]+)-temp-path/g)].map(([, name = ""]) => name.replaceAll("-", "_"));
+  const folders = [...build.stderr.matchAll(/--http-([a-z-]+)-temp-path/g)].map(([, name = ""]) =>
+    name.replaceAll("-", "_"),
+  );
   const temp = folders.map((name) => `${name}_temp_path ${join(directory, name)};`).join(" ");
   const config = join(directory, "nginx.conf");
   await writeFile(
@@ -49,7 +51,9 @@ export async function startNginxProxy(
   for (const name of ["small", "bulk"] as const) {
     http.push(`upstream ${name} { server 127.0.0.1:${origins[name]}; keepalive 300; keepalive_requests 100000000; }`);
     const location = `proxy_pass http://${name}; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;`;
-    http.push(`server { listen 127.0.0.1:${ports[name]} backlog=4096; location / { ${location} proxy_request_buffering off; } }`);
+    http.push(
+      `server { listen 127.0.0.1:${ports[name]} backlog=4096; location / { ${location} proxy_request_buffering off; } }`,
+    );
   }
   const running = await startNginx(processes, directory, http.join("\n"), ports.bulk);
   return { ...running, ports };

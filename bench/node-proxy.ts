@@ -1,4 +1,4 @@
-import { Agent, createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from "node:http";
+import { Agent, createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { Pool } from "undici";
 
 /**
@@ -6,7 +6,15 @@ import { Pool } from "undici";
  * One hop and one process where a tunnel has two, so these are the figures a tunnel is to be measured by.
  */
 const [kind, originPort] = process.argv.slice(2);
-const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te", "trailer"]);
+const HOP_BY_HOP = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "te",
+  "trailer",
+]);
 
 function withoutHopByHop(raw: readonly string[]): string[] {
   const fields: string[] = [];
@@ -45,9 +53,15 @@ function createHttpHandler(): (request: IncomingMessage, response: ServerRespons
 }
 
 function createUndiciHandler(): (request: IncomingMessage, response: ServerResponse) => void {
-  const pool = new Pool(`http://127.0.0.1:${originPort}`, { connections: 256, pipelining: 1, bodyTimeout: 0, headersTimeout: 0 });
+  const pool = new Pool(`http://127.0.0.1:${originPort}`, {
+    connections: 256,
+    pipelining: 1,
+    bodyTimeout: 0,
+    headersTimeout: 0,
+  });
   return (request, response) => {
-    const hasBody = request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined;
+    const hasBody =
+      request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined;
     pool.dispatch(
       {
         method: request.method as "GET",
@@ -68,7 +82,10 @@ function createUndiciHandler(): (request: IncomingMessage, response: ServerRespo
             response.writeHead(status, headers);
             return;
           }
-          response.writeHead(status, withoutHopByHop(raw.map((text) => (typeof text === "string" ? text : text.toString("latin1")))));
+          response.writeHead(
+            status,
+            withoutHopByHop(raw.map((text) => (typeof text === "string" ? text : text.toString("latin1")))),
+          );
         },
         onResponseData(controller, chunk) {
           if (!response.write(chunk)) controller.pause();

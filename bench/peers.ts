@@ -1,25 +1,12 @@
-import { accessSync, constants } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
-import { delimiter, join } from "node:path";
-import { pickFreePort, type Processes, runToEnd, waitForPort } from "./processes.ts";
+import { join } from "node:path";
+import { findProgram } from "./find-program.ts";
+import { type Processes, pickFreePort, runToEnd, waitForPort } from "./processes.ts";
 import type { Endpoint, Origins, Target } from "./targets.ts";
 
 /** Other people's tunnels. Each starts in its usual form, with logs off where they would cost. */
 export type PeerContext = { readonly processes: Processes; readonly directory: string; readonly origins: Origins };
-
-/** Full path of a program, or `undefined`. Debian keeps sshd and nginx where a user's PATH does not look. */
-export function findProgram(name: string): string | undefined {
-  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"];
-  for (const folder of folders) {
-    const path = join(folder, name);
-    try {
-      accessSync(path, constants.X_OK);
-      return path;
-    } catch {}
-  }
-  return undefined;
-}
 
 function tunnelTarget(name: string, ports: { small: number; bulk: number }, pids: Endpoint["pids"]): Target {
   const endpoint = (port: number): Endpoint => ({ url: `http://127.0.0.1:${port}`, host: `127.0.0.1:${port}`, pids });
@@ -54,13 +41,30 @@ export async function startSsh(context: PeerContext, mode: "nagle" | "nodelay"):
   await waitForPort(port);
   const ports = { small: await pickFreePort(), bulk: await pickFreePort() };
   const options = ["-F", "/dev/null", "-i", userKey, "-p", String(port), "-o", "IdentitiesOnly=yes"];
-  options.push("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ExitOnForwardFailure=yes", "-o", "LogLevel=ERROR");
-  options.push("-R", `127.0.0.1:${ports.small}:127.0.0.1:${origins.small}`, "-R", `127.0.0.1:${ports.bulk}:127.0.0.1:${origins.bulk}`);
+  options.push(
+    "-o",
+    "StrictHostKeyChecking=no",
+    "-o",
+    "UserKnownHostsFile=/dev/null",
+    "-o",
+    "ExitOnForwardFailure=yes",
+    "-o",
+    "LogLevel=ERROR",
+  );
+  options.push(
+    "-R",
+    `127.0.0.1:${ports.small}:127.0.0.1:${origins.small}`,
+    "-R",
+    `127.0.0.1:${ports.bulk}:127.0.0.1:${origins.bulk}`,
+  );
   const login = `${userInfo().username}@127.0.0.1`;
   const form = mode === "nagle" ? ["-N", ...options, login] : ["-tt", ...options, login, "sleep 86400"];
   const client = processes.start(ssh, form, { stdin: "pipe" });
   await Promise.all([waitForPort(ports.small), waitForPort(ports.bulk)]);
-  return tunnelTarget(mode === "nagle" ? "ssh -N -R" : "ssh -tt -R", ports, { relay: [server.pid], agent: [client.pid] });
+  return tunnelTarget(mode === "nagle" ? "ssh -N -R" : "ssh -tt -R", ports, {
+    relay: [server.pid],
+    agent: [client.pid],
+  });
 }
 
 async function startChisel({ processes, origins }: PeerContext, program: string): Promise<Target> {
@@ -68,7 +72,10 @@ async function startChisel({ processes, origins }: PeerContext, program: string)
   const ports = { small: await pickFreePort(), bulk: await pickFreePort() };
   const server = processes.start(program, ["server", "--host", "127.0.0.1", "--port", String(port), "--reverse"]);
   await waitForPort(port);
-  const remotes = [`R:127.0.0.1:${ports.small}:127.0.0.1:${origins.small}`, `R:127.0.0.1:${ports.bulk}:127.0.0.1:${origins.bulk}`];
+  const remotes = [
+    `R:127.0.0.1:${ports.small}:127.0.0.1:${origins.small}`,
+    `R:127.0.0.1:${ports.bulk}:127.0.0.1:${origins.bulk}`,
+  ];
   const client = processes.start(program, ["client", `http://127.0.0.1:${port}`, ...remotes]);
   await Promise.all([waitForPort(ports.small), waitForPort(ports.bulk)]);
   return tunnelTarget("chisel", ports, { relay: [server.pid], agent: [client.pid] });
@@ -120,7 +127,10 @@ async function startFrp({ processes, directory, origins }: PeerContext, frps: st
     client.push(`[[proxies]]\nname = "${name}"\ntype = "http"\nlocalIP = "127.0.0.1"\nlocalPort = ${origins[name]}`);
     client.push(`customDomains = ["${name}.frp.test"]`);
   }
-  await writeFile(files.server, `bindAddr = "127.0.0.1"\nbindPort = ${port}\nvhostHTTPPort = ${http}\nlog.level = "error"\n`);
+  await writeFile(
+    files.server,
+    `bindAddr = "127.0.0.1"\nbindPort = ${port}\nvhostHTTPPort = ${http}\nlog.level = "error"\n`,
+  );
   await writeFile(files.client, client.join("\n"));
   const relay = processes.start(frps, ["-c", files.server]);
   await waitForPort(port);
@@ -132,7 +142,12 @@ async function startFrp({ processes, directory, origins }: PeerContext, frps: st
 
 /** piko takes the endpoint from the first label of Host. */
 async function startPiko({ processes, origins }: PeerContext, program: string): Promise<Target> {
-  const [proxy, upstream, admin, gossip] = [await pickFreePort(), await pickFreePort(), await pickFreePort(), await pickFreePort()];
+  const [proxy, upstream, admin, gossip] = [
+    await pickFreePort(),
+    await pickFreePort(),
+    await pickFreePort(),
+    await pickFreePort(),
+  ];
   const bind = { proxy, upstream, admin, gossip };
   const flags = Object.entries(bind).flatMap(([name, port]) => [`--${name}.bind-addr`, `127.0.0.1:${port}`]);
   const relay = processes.start(program, ["server", ...flags, "--log.level", "error"]);

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -98,7 +98,9 @@ async function endChild(child: ChildProcess): Promise<void> {
 
 /** Lines ssh and sshd always write. */
 function isNoise(text: string): boolean {
-  return /^(Warning: Permanently added|Server listening on|Pseudo-terminal|Connection to \S+ closed|Terminated)/.test(text);
+  return /^(Warning: Permanently added|Server listening on|Pseudo-terminal|Connection to \S+ closed|Terminated)/.test(
+    text,
+  );
 }
 
 /** Run a program to its end, at most `timeoutMs`. */

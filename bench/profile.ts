@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { curlDownload } from "./bulk.ts";
 import { BUILT_PROGRAMS, startAgent, startRelay } from "./ggrok.ts";
-import { ensurePrerequisites } from "./prerequisites.ts";
+import { assertPrerequisites } from "./prerequisites.ts";
 import { Processes, runToEnd } from "./processes.ts";
 import { runWrk } from "./small.ts";
 import { startOrigins } from "./targets.ts";
@@ -25,7 +25,9 @@ type CallFrame = { functionName: string; url: string; lineNumber: number };
 type CpuProfile = { nodes: { id: number; callFrame: CallFrame }[]; samples: number[]; timeDeltas: number[] };
 
 function nameOf({ functionName, url, lineNumber }: CallFrame): string {
-  const place = url.includes("node_modules/") ? (url.split("node_modules/").at(-1) ?? url) : url.replace(/^file:.*\/packages\//, "");
+  const place = url.includes("node_modules/")
+    ? (url.split("node_modules/").at(-1) ?? url)
+    : url.replace(/^file:.*\/packages\//, "");
   return `${functionName === "" ? "(anonymous)" : functionName} ${place === "" ? "" : `${place}:${lineNumber + 1}`}`.trim();
 }
 
@@ -45,12 +47,15 @@ function summarise(profile: CpuProfile, top: number): string {
   return rows.map(([name, micros]) => `${((micros / busy) * 100).toFixed(1).padStart(5)} %  ${name}`).join("\n");
 }
 
-await ensurePrerequisites();
+assertPrerequisites();
 const programs = { relayBin: values["relay-bin"], agentBin: values["agent-bin"], nodeFlags: [] };
 await withWorkspace(programs, async (context) => {
   const out = resolve(values.out ?? context.directory);
   await mkdir(out, { recursive: true });
-  const withProfile = (name: string) => ({ ...programs, nodeFlags: ["--cpu-prof", `--cpu-prof-dir=${out}`, `--cpu-prof-name=${name}.cpuprofile`] });
+  const withProfile = (name: string) => ({
+    ...programs,
+    nodeFlags: ["--cpu-prof", `--cpu-prof-dir=${out}`, `--cpu-prof-name=${name}.cpuprofile`],
+  });
   const origins = await startOrigins(context);
   const processes = new Processes();
   const relay = await startRelay(processes, withProfile("relay"));
@@ -63,7 +68,11 @@ await withWorkspace(programs, async (context) => {
   const seconds = Number(values.seconds);
   const endpoint = { url: relay.url, host: agent.host };
   if (values.load === "bulk") {
-    await runToEnd("curl", curlDownload({ ...endpoint, bytes: 68_719_476_736, maxSeconds: seconds }), (seconds + 10) * 1_000);
+    await runToEnd(
+      "curl",
+      curlDownload({ ...endpoint, bytes: 68_719_476_736, maxSeconds: seconds }),
+      (seconds + 10) * 1_000,
+    );
   } else {
     await runWrk({ url: `${relay.url}/1k`, host: agent.host, connections: 64, seconds });
   }

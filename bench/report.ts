@@ -30,7 +30,9 @@ function table(header: readonly string[], rows: readonly (readonly string[])[]):
 
 function cpuCell(cpu: Partial<Record<string, number>>, total: number | undefined, digits: number): string {
   const { relay, agent } = cpu as { relay?: number; agent?: number };
-  return agent === undefined ? format(relay, digits) : `${format(relay, digits)} + ${format(agent, digits)} = ${format(total, digits)}`;
+  return agent === undefined
+    ? format(relay, digits)
+    : `${format(relay, digits)} + ${format(agent, digits)} = ${format(total, digits)}`;
 }
 
 function smallRows(small: Measurements["small"]): string[][] {
@@ -41,7 +43,9 @@ function smallRows(small: Measurements["small"]): string[][] {
       `${f.requestsPerSecond.toFixed(0)} (${(f.spread * 100).toFixed(0)} %)`,
       `${format(f.p50Ms, 2)} / ${format(f.p99Ms, 1)}`,
       cpuCell(f.cpuMicrosPerRequest, f.cpuMicrosPerRequestSum, 1),
-      Object.values(f.peakRssMiB).map((mib) => mib.toFixed(0)).join(", "),
+      Object.values(f.peakRssMiB)
+        .map((mib) => mib.toFixed(0))
+        .join(", "),
       String(f.errors),
     ]),
   );
@@ -53,7 +57,9 @@ function bulkRows(bulk: Measurements["bulk"]): string[][] {
       `${target}, ${direction}`,
       `${f.megabytesPerSecond.toFixed(0)} (${(f.spread * 100).toFixed(0)} %)`,
       cpuCell(f.cpuMicrosPerMiB, f.cpuMicrosPerMiBSum, 0),
-      Object.values(f.peakRssMiB).map((mib) => mib.toFixed(0)).join(", "),
+      Object.values(f.peakRssMiB)
+        .map((mib) => mib.toFixed(0))
+        .join(", "),
       String(f.incomplete),
     ]),
   );
@@ -62,13 +68,23 @@ function bulkRows(bulk: Measurements["bulk"]): string[][] {
 /** Everything measured, as Markdown. */
 export function formatMeasurements(m: Measurements): string {
   const parts: string[] = [];
-  const smallHeader = ["target", "c", "req/s (spread)", "p50 / p99 ms", "CPU us/request, relay + agent", "peak RSS MiB", "errors"];
+  const smallHeader = [
+    "target",
+    "c",
+    "req/s (spread)",
+    "p50 / p99 ms",
+    "CPU us/request, relay + agent",
+    "peak RSS MiB",
+    "errors",
+  ];
   if (Object.keys(m.small).length > 0) parts.push(table(smallHeader, smallRows(m.small)));
   const bulkHeader = ["bulk", "MB/s (spread)", "CPU us/MiB, relay + agent", "peak RSS MiB", "incomplete"];
   if (Object.keys(m.bulk).length > 0) parts.push(table(bulkHeader, bulkRows(m.bulk)));
   for (const [target, f] of Object.entries(m.mixed ?? {})) {
     const small = `${f.requestsPerSecond.toFixed(0)} req/s, p50 ${format(f.p50Ms)} ms, p99 ${format(f.p99Ms)} ms`;
-    parts.push(`beside 2 downloads, ${target}: ${small}, downloads ${f.bulkMegabytesPerSecond.toFixed(0)} MB/s, errors ${f.errors}`);
+    parts.push(
+      `beside 2 downloads, ${target}: ${small}, downloads ${f.bulkMegabytesPerSecond.toFixed(0)} MB/s, errors ${f.errors}`,
+    );
   }
   for (const part of ["uplink", "slowReaders", "idle", "distance"] as const) {
     const figures = m[part];
@@ -85,7 +101,12 @@ export function formatVerdicts(verdicts: readonly Verdict[]): string {
     const unit = goal.unit === undefined ? "" : ` ${goal.unit}`;
     const digits = goal.unit === undefined ? 2 : 1;
     const verdict = isMet === undefined ? "not measured" : isMet ? "met" : "NOT MET";
-    return [goal.text, `${goal.relation} ${goal.target}${unit}`, measured === undefined ? "" : `${format(measured, digits)}${unit}`, verdict];
+    return [
+      goal.text,
+      `${goal.relation} ${goal.target}${unit}`,
+      measured === undefined ? "" : `${format(measured, digits)}${unit}`,
+      verdict,
+    ];
   });
   return table(["goal", "target", "measured", ""], rows);
 }

@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { BUILT_PROGRAMS } from "./ggrok.ts";
 import { judge } from "./goals.ts";
 import { measure, PARTS, type Part, type Settings } from "./measure.ts";
-import { ensurePrerequisites } from "./prerequisites.ts";
+import { assertPrerequisites } from "./prerequisites.ts";
 import { describeMachine, formatMeasurements, formatVerdicts } from "./report.ts";
 import { withWorkspace } from "./workspace.ts";
 
@@ -46,13 +46,15 @@ const settings: Settings = {
   ...(values.targets !== undefined && { targets: list(values.targets) }),
 };
 
-await ensurePrerequisites();
+assertPrerequisites();
 const programs = { relayBin: values["relay-bin"], agentBin: values["agent-bin"], nodeFlags: [] };
 const startedAt = new Date();
 const { measurements, skipped } = await withWorkspace(programs, (context) => measure(context, settings));
 const machine = describeMachine();
 const verdicts = judge(measurements);
-console.log(`${machine.cores} cores, ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}\n`);
+console.log(
+  `${machine.cores} cores, ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}\n`,
+);
 console.log(`${formatMeasurements(measurements)}\n`);
 console.log(formatVerdicts(verdicts));
 if (skipped.length > 0) console.log(`\nnot on PATH, so not measured: ${skipped.join(", ")}`);
@@ -62,5 +64,8 @@ if (values.out !== undefined) {
     return { text, kind, relation, target, unit, measured: measured ?? null, met: isMet ?? null };
   });
   const result = { date: startedAt.toISOString(), machine, settings, goals, notMeasured: skipped, measurements };
-  await writeFile(values.out, `${JSON.stringify(result, (_key, value) => (typeof value === "number" ? Number(value.toPrecision(6)) : value), 2)}\n`);
+  await writeFile(
+    values.out,
+    `${JSON.stringify(result, (_key, value) => (typeof value === "number" ? Number(value.toPrecision(6)) : value), 2)}\n`,
+  );
 }

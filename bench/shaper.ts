@@ -1,4 +1,4 @@
-import { createServer, connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Processes, Running } from "./processes.ts";
 
@@ -7,7 +7,9 @@ import type { Processes, Running } from "./processes.ts";
  * `delay` holds every byte back by VALUE ms in each direction; `rate` lets VALUE bytes a second through from the side
  * that dialled (an agent's uplink). A proxy of ours because netem needs rights that a developer's machine rarely gives.
  */
-export type Shape = { readonly kind: "delay"; readonly ms: number } | { readonly kind: "rate"; readonly bytesPerSecond: number };
+export type Shape =
+  | { readonly kind: "delay"; readonly ms: number }
+  | { readonly kind: "rate"; readonly bytesPerSecond: number };
 
 /** What a long fat link holds; far above rate x round trip, so that the proxy is never the bottleneck. */
 const MAX_DELAYED_BYTES = 67_108_864;
@@ -15,7 +17,11 @@ const MAX_DELAYED_BYTES = 67_108_864;
 const RATE_STEP_MS = 5;
 
 /** Start a shaped way to `port` of loopback; dial the port it gives. */
-export async function startShaper(processes: Processes, shape: Shape, port: number): Promise<Running & { port: number }> {
+export async function startShaper(
+  processes: Processes,
+  shape: Shape,
+  port: number,
+): Promise<Running & { port: number }> {
   const value = shape.kind === "delay" ? shape.ms : shape.bytesPerSecond;
   const { found, ...running } = await processes.startUntil(
     process.execPath,
@@ -28,9 +34,7 @@ export async function startShaper(processes: Processes, shape: Shape, port: numb
 function passDelayed(from: Socket, to: Socket, ms: number): void {
   const waiting: { dueAt: number; chunk: Buffer }[] = [];
   let held = 0;
-  let timer: NodeJS.Timeout | undefined;
   const release = (): void => {
-    timer = undefined;
     to.cork();
     for (let next = waiting[0]; next !== undefined && next.dueAt <= performance.now(); next = waiting[0]) {
       waiting.shift();
@@ -40,13 +44,14 @@ function passDelayed(from: Socket, to: Socket, ms: number): void {
     to.uncork();
     if (held < MAX_DELAYED_BYTES) from.resume();
     const next = waiting[0];
-    if (next !== undefined) timer = setTimeout(release, Math.max(0, next.dueAt - performance.now()));
+    if (next !== undefined) setTimeout(release, Math.max(0, next.dueAt - performance.now()));
   };
   from.on("data", (chunk: Buffer) => {
-    waiting.push({ dueAt: performance.now() + ms, chunk });
+    const isFirst = waiting.push({ dueAt: performance.now() + ms, chunk }) === 1;
     held += chunk.length;
     if (held >= MAX_DELAYED_BYTES) from.pause();
-    timer ??= setTimeout(release, ms);
+    // While something waits its timer runs already.
+    if (isFirst) setTimeout(release, ms);
   });
 }
 

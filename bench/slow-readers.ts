@@ -8,12 +8,21 @@ const RATE = "10M";
 const BYTES = 1_073_741_824;
 
 /** How far the resident sets rise while readers are slower than the app. */
-export type SlowReaderFigures = { relayGrowthMiB: number; agentGrowthMiB: number; relayPeakMiB: number; agentPeakMiB: number };
+export type SlowReaderFigures = {
+  relayGrowthMiB: number;
+  agentGrowthMiB: number;
+  relayPeakMiB: number;
+  agentPeakMiB: number;
+};
 
 /**
  * Slow readers on a fresh relay and agent: after a bulk run the heaps would already be large and the growth look small.
  */
-export async function measureSlowReaders(context: TargetContext, origins: Origins, seconds: number): Promise<SlowReaderFigures> {
+export async function measureSlowReaders(
+  context: TargetContext,
+  origins: Origins,
+  seconds: number,
+): Promise<SlowReaderFigures> {
   await using processes = new Processes();
   const { bulk } = await startGgrokTarget({ ...context, processes }, origins);
   const read = (bytes: number, maxSeconds: number, extra: readonly string[]) =>

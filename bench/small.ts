@@ -24,8 +24,24 @@ export type SmallFigures = Omit<SmallRun, "maxMs"> & { spread: number; cpuMicros
 type WrkResult = { requests: number; micros: number; p50: number; p99: number; max: number; errors: number };
 
 /** Load one URL with wrk and give its counters. */
-export async function runWrk(o: { url: string; host: string; connections: number; seconds: number }): Promise<WrkResult> {
-  const args = ["-t1", `-c${o.connections}`, `-d${o.seconds}s`, "--timeout", "10s", "-s", SCRIPT, "-H", `Host: ${o.host}`, o.url];
+export async function runWrk(o: {
+  url: string;
+  host: string;
+  connections: number;
+  seconds: number;
+}): Promise<WrkResult> {
+  const args = [
+    "-t1",
+    `-c${o.connections}`,
+    `-d${o.seconds}s`,
+    "--timeout",
+    "10s",
+    "-s",
+    SCRIPT,
+    "-H",
+    `Host: ${o.host}`,
+    o.url,
+  ];
   const { stdout, stderr } = await runToEnd("wrk", args, (o.seconds + 30) * 1_000);
   const line = /JSON (.*)/.exec(stdout)?.[1];
   if (line === undefined) throw new Error(`wrk gave no result for ${o.url}: ${stdout}${stderr}`);

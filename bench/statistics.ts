@@ -21,7 +21,9 @@ export function percentile(values: readonly number[], share: number): number | u
 
 /** Quotient, or `undefined` where one side was not measured. */
 export function ratio(numerator: number | undefined, denominator: number | undefined): number | undefined {
-  return numerator === undefined || denominator === undefined || denominator === 0 ? undefined : numerator / denominator;
+  return numerator === undefined || denominator === undefined || denominator === 0
+    ? undefined
+    : numerator / denominator;
 }
 
 /** Sum, or `undefined` where one side was not measured. */

@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { findProgram } from "./find-program.ts";
 import { type GgrokPrograms, startAgent, startRelay } from "./ggrok.ts";
 import { startNginxOrigin, startNginxProxy } from "./nginx.ts";
-import { findProgram, OPTIONAL_PEERS, startSsh } from "./peers.ts";
+import { OPTIONAL_PEERS, startSsh } from "./peers.ts";
 import type { RolePids } from "./proc-stats.ts";
 import type { Processes } from "./processes.ts";
 
@@ -13,7 +14,12 @@ export type Endpoint = { readonly url: string; readonly host: string; readonly p
 export type Target = { readonly name: string; readonly small: Endpoint; readonly bulk: Endpoint };
 
 /** Ports of the apps behind the targets: nginx for small answers, node:http for bulk and for both at once. */
-export type Origins = { readonly small: number; readonly bulk: number; readonly nodePid: number; readonly nginxPid: number };
+export type Origins = {
+  readonly small: number;
+  readonly bulk: number;
+  readonly nodePid: number;
+  readonly nginxPid: number;
+};
 
 /** Names of the targets that the goals refer to. */
 export const TargetName = {
@@ -28,7 +34,11 @@ export const TargetName = {
 } as const;
 
 /** What {@link startTargets} needs. */
-export type TargetContext = { readonly processes: Processes; readonly directory: string; readonly programs: GgrokPrograms };
+export type TargetContext = {
+  readonly processes: Processes;
+  readonly directory: string;
+  readonly programs: GgrokPrograms;
+};
 
 function parsePort(line: string): number {
   return (JSON.parse(line) as { port: number }).port;
@@ -49,14 +59,27 @@ export async function startOrigins({ processes, directory }: TargetContext): Pro
   return { small: nginx.port, bulk: node.found, nodePid: node.pid, nginxPid: nginx.pid };
 }
 
-async function startNodeProxy({ processes }: TargetContext, origins: Origins, kind: "http" | "undici", name: string): Promise<Target> {
-  const start = (port: number) => processes.startUntil(process.execPath, [scriptPath("./node-proxy.ts"), kind, String(port)], parsePort);
+async function startNodeProxy(
+  { processes }: TargetContext,
+  origins: Origins,
+  kind: "http" | "undici",
+  name: string,
+): Promise<Target> {
+  const start = (port: number) =>
+    processes.startUntil(process.execPath, [scriptPath("./node-proxy.ts"), kind, String(port)], parsePort);
   const [small, bulk] = [await start(origins.small), await start(origins.bulk)];
-  return { name, small: endpoint(small.found, { relay: [small.pid] }), bulk: endpoint(bulk.found, { relay: [bulk.pid] }) };
+  return {
+    name,
+    small: endpoint(small.found, { relay: [small.pid] }),
+    bulk: endpoint(bulk.found, { relay: [bulk.pid] }),
+  };
 }
 
 /** A relay with two agents: one in front of each origin. */
-export async function startGgrokTarget({ processes, directory, programs }: TargetContext, origins: Origins): Promise<Target> {
+export async function startGgrokTarget(
+  { processes, directory, programs }: TargetContext,
+  origins: Origins,
+): Promise<Target> {
   const relay = await startRelay(processes, programs);
   const shared = { dialPort: relay.port, directory };
   const small = await startAgent(processes, programs, { ...shared, name: "app", upstreamPort: origins.small });
@@ -87,7 +110,11 @@ export async function startTargets(
     }),
     [TargetName.NginxProxy]: async () => {
       const { ports, pid } = await startNginxProxy(processes, join(directory, "nginx-proxy"), origins);
-      return { name: TargetName.NginxProxy, small: endpoint(ports.small, { relay: [pid] }), bulk: endpoint(ports.bulk, { relay: [pid] }) };
+      return {
+        name: TargetName.NginxProxy,
+        small: endpoint(ports.small, { relay: [pid] }),
+        bulk: endpoint(ports.bulk, { relay: [pid] }),
+      };
     },
     [TargetName.HttpProxy]: () => startNodeProxy(context, origins, "http", TargetName.HttpProxy),
     [TargetName.UndiciProxy]: () => startNodeProxy(context, origins, "undici", TargetName.UndiciProxy),
@@ -103,7 +130,8 @@ export async function startTargets(
   for (const peer of OPTIONAL_PEERS) {
     const program = findProgram(peer.program);
     if (program === undefined) skipped.push(peer.name);
-    else if (only === undefined || only.includes(peer.name)) targets.push(await peer.start({ ...context, origins }, program));
+    else if (only === undefined || only.includes(peer.name))
+      targets.push(await peer.start({ ...context, origins }, program));
   }
   return { targets, skipped };
 }

@@ -1,5 +1,5 @@
 import { startAgent, startRelay } from "./ggrok.ts";
-import { measureMixed, type MixedFigures } from "./mixed.ts";
+import { type MixedFigures, measureMixed } from "./mixed.ts";
 import { Processes } from "./processes.ts";
 import { startShaper } from "./shaper.ts";
 import type { Origins, TargetContext } from "./targets.ts";
@@ -16,7 +16,12 @@ export async function measureUplink(context: TargetContext, origins: Origins, se
   const relay = await startRelay(processes, context.programs);
   const link = await startShaper(processes, { kind: "rate", bytesPerSecond: UPLINK_BYTES_PER_SECOND }, relay.port);
   const { directory, programs } = context;
-  const agent = await startAgent(processes, programs, { name: "uplink", upstreamPort: origins.bulk, dialPort: link.port, directory });
+  const agent = await startAgent(processes, programs, {
+    name: "uplink",
+    upstreamPort: origins.bulk,
+    dialPort: link.port,
+    directory,
+  });
   const endpoint = { url: relay.url, host: agent.host, pids: {} };
   // Awaited here: the processes end with this block.
   return await measureMixed(endpoint, { seconds, downloads: DOWNLOADS, connections: 1 });

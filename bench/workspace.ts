@@ -9,7 +9,10 @@ import type { TargetContext } from "./targets.ts";
 const MAX_RUN_MS = 45 * 60_000;
 
 /** Run `work` with a folder and processes that are gone afterwards, however it ends. */
-export async function withWorkspace<T>(programs: GgrokPrograms, work: (context: TargetContext) => Promise<T>): Promise<T> {
+export async function withWorkspace<T>(
+  programs: GgrokPrograms,
+  work: (context: TargetContext) => Promise<T>,
+): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), "ggrok-bench-"));
   await using processes = new Processes();
   const abandon = (reason: string): void => {
