@@ -1,6 +1,6 @@
 import { ExitCode, parseCommandLine } from "./cli.ts";
-import { type Relay, startRelay } from "./relay.ts";
 import type { RelayConfig } from "./config/config.ts";
+import { type Relay, startRelay } from "./relay.ts";
 
 const invocation = parseCommandLine(process.argv.slice(2), {
   env: process.env,
@@ -35,6 +35,8 @@ async function stop(relay: Relay): Promise<void> {
 /** Nothing is known about the state behind an error nobody expected: say what it was and let the supervisor restart. */
 function fail(error: unknown): never {
   const isPortTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
-  process.stderr.write(`ggrok-relay: ${isPortTaken ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.stderr.write(
+    `ggrok-relay: ${isPortTaken ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
   process.exit(ExitCode.Unexpected);
 }

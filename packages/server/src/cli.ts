@@ -49,7 +49,12 @@ export function parseCommandLine(args: readonly string[], io: CliIo): Invocation
 
 function addSettings(command: Command): Command {
   for (const name of SETTING_NAMES) {
-    const { text, fallback, env, list } = SETTINGS[name] as { text: string; fallback: string; env: readonly string[]; list?: boolean };
+    const { text, fallback, env, list } = SETTINGS[name] as {
+      text: string;
+      fallback: string;
+      env: readonly string[];
+      list?: boolean;
+    };
     const help = `${text} (default: ${fallback}; ${env.join(", ")})`;
     if (list === true) command.option(flagOf(name), help, (value: string, before: string[] = []) => [...before, value]);
     else command.option(flagOf(name), help);
@@ -58,11 +63,20 @@ function addSettings(command: Command): Command {
 }
 
 function load(options: Record<string, unknown>, io: CliIo, then: (config: RelayConfig) => Invocation): Invocation {
-  const flags = Object.fromEntries(SETTING_NAMES.map((name): [SettingName, unknown] => [name, options[camelCase(name)]]));
+  const flags = Object.fromEntries(
+    SETTING_NAMES.map((name): [SettingName, unknown] => [name, options[camelCase(name)]]),
+  );
   const file = options["config"] ?? io.env["GGROK_RELAY_CONFIG"];
-  const { config, problems } = loadConfig({ flags, env: io.env, isTerminal: io.isTerminal, ...(typeof file === "string" && { configFile: file }) });
+  const { config, problems } = loadConfig({
+    flags,
+    env: io.env,
+    isTerminal: io.isTerminal,
+    ...(typeof file === "string" && { configFile: file }),
+  });
   if (problems === undefined) return then(config);
-  io.err(`ggrok-relay: the configuration is not valid\n${problems.map(({ key, message }) => `  ${key} ${message}\n`).join("")}`);
+  io.err(
+    `ggrok-relay: the configuration is not valid\n${problems.map(({ key, message }) => `  ${key} ${message}\n`).join("")}`,
+  );
   return { exit: ExitCode.Configuration };
 }
 
@@ -72,5 +86,7 @@ function camelCase(name: string): string {
 
 function readVersion(): string {
   const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
-  return typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "unknown";
+  return typeof manifest === "object" && manifest !== null && "version" in manifest
+    ? String(manifest.version)
+    : "unknown";
 }

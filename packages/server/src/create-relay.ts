@@ -1,7 +1,7 @@
 import type { Writable } from "node:stream";
+import { GgrokError } from "@ggrok/protocol";
 import { loadConfig } from "./config/load.ts";
 import type { SettingName } from "./config/schema.ts";
-import { GgrokError } from "@ggrok/protocol";
 import { type Relay, startRelay } from "./relay.ts";
 
 /** Settings of {@link createRelay}: those of `ggrok-relay`, in camel case. Durations are texts such as `30s`. */
@@ -50,7 +50,11 @@ const OPTION_OF: Readonly<Record<SettingName, Exclude<keyof RelayOptions, "logDe
  * @throws GgrokError ERR_GGROK_CONFIG_INVALID naming every setting that is wrong
  */
 export function createRelay(options: RelayOptions = {}): Promise<Relay> {
-  const given: RelayOptions = { port: 0, logLevel: options.logDestination === undefined ? "silent" : "info", ...options };
+  const given: RelayOptions = {
+    port: 0,
+    logLevel: options.logDestination === undefined ? "silent" : "info",
+    ...options,
+  };
   const flags = Object.fromEntries(Object.entries(OPTION_OF).map(([name, option]) => [name, given[option]]));
   const { config, problems } = loadConfig({ flags, env: {}, isTerminal: false });
   if (problems !== undefined) {

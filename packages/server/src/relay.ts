@@ -96,7 +96,10 @@ class RelayProcess implements Relay {
     this.#app = createAdminApp({
       createServer: (onAdminRequest): Server => {
         const handlers = { visitors: this.#ingress, onAdminRequest, onAgent: connect.onUpgrade };
-        this.#listener = createHttpListener(handlers, { hosts, keepAliveMs: config.keepAliveMs ?? RELAY_LIMITS.keepAliveMs });
+        this.#listener = createHttpListener(handlers, {
+          hosts,
+          keepAliveMs: config.keepAliveMs ?? RELAY_LIMITS.keepAliveMs,
+        });
         return this.#listener.server;
       },
     });
@@ -159,7 +162,12 @@ class RelayProcess implements Relay {
     const deadline = performance.now() + graceMs;
     // Readiness first, so that a front end stops sending before anything is refused.
     this.#state = "draining";
-    logEvent(this.#logger, "relay.draining", { graceMs, exchanges: this.#ingress.openExchanges, sessions: this.#directory.size }, "draining");
+    logEvent(
+      this.#logger,
+      "relay.draining",
+      { graceMs, exchanges: this.#ingress.openExchanges, sessions: this.#directory.size },
+      "draining",
+    );
     // Then the port: the next process can have it while this one finishes.
     this.#listener?.stopAccepting();
     // Then the visitors' side: nothing is parked any more, since nobody comes back to this process.
@@ -197,8 +205,12 @@ class RelayProcess implements Relay {
     const { tokens, allowAnonymous, domain } = this.#config;
     const notice = (text: string): void => this.#logger.warn({ event: "relay.notice" }, text);
     if (allowAnonymous) notice("ANONYMOUS AGENTS ARE ALLOWED: everyone who reaches this relay can publish through it");
-    else if (tokens.length === 0) notice("no token is configured: agents are taken from this machine only; set --token to take others");
-    const mode = domain === undefined ? "single-host mode: an agent that asks for no name gets every host" : `wildcard mode: tunnels live at NAME.${domain}`;
+    else if (tokens.length === 0)
+      notice("no token is configured: agents are taken from this machine only; set --token to take others");
+    const mode =
+      domain === undefined
+        ? "single-host mode: an agent that asks for no name gets every host"
+        : `wildcard mode: tunnels live at NAME.${domain}`;
     this.#logger.info({ event: "relay.notice" }, `${mode}; names are kept in memory only`);
   }
 }

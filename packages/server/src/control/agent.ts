@@ -1,4 +1,3 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import {
   type ControlMessage,
   type ErrorCode,
@@ -17,6 +16,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import type { Owner } from "../registry/endpoint.ts";
 import type { RelayOrigin } from "../registry/names.ts";
 import type { Registry } from "../registry/registry.ts";
+import { SessionSecret } from "./session-secret.ts";
 
 type BindMessage = Extract<ControlMessage, { type: "bind" }>;
 
@@ -33,14 +33,14 @@ export interface AgentOptions {
   readonly id: string;
   readonly principal: string;
   readonly hello: Hello;
+  /** The secret of the first welcome. */
+  readonly secret: string;
   readonly origin: RelayOrigin;
   readonly session: Omit<SessionOptions, "handler" | "id" | "side">;
   /** Called once, when nothing of the agent is held any more. */
   readonly onGone: (agent: Agent) => void;
 }
 
-/** 256 bits, docs/protocol.md "welcome". */
-const SECRET_BYTES = 32;
 // Longer than any exchange: the session that an agent has left waits for its last stream, however long that takes.
 const PATIENT_CLOSE_MS = 2_147_483_647;
 
@@ -62,8 +62,7 @@ export class Agent implements Owner {
   readonly #deps: AgentDeps;
   readonly #onGone: (agent: Agent) => void;
   readonly #pending = new Map<number, { isCancelled: boolean }>();
-  #secret: Buffer = Buffer.alloc(0);
-  #previousSecret: { digest: Buffer; received: number } | undefined;
+  readonly #secret: SessionSecret;
   #parkTimer: NodeJS.Timeout | undefined;
   #holdTimer: NodeJS.Timeout | undefined;
   #isLeaving = false;
@@ -80,6 +79,7 @@ export class Agent implements Owner {
     // Shown in logs and to the other agents of the token: it must not drive their terminals.
     this.label = escapeControls(hello.label ?? "an agent without a label");
     this.origin = options.origin;
+    this.#secret = new SessionSecret(options.secret);
     this.#deps = deps;
     this.#onGone = options.onGone;
     this.session = new Session({
@@ -103,25 +103,14 @@ export class Agent implements Owner {
     return this.#isGone || this.session.state === "closed";
   }
 
-  /**
-   * Makes a new secret.
-   *
-   * @param shown the secret the agent came with. It stays valid until a message arrived under the new one, since the
-   *   `welcome` that carries the new one can be lost.
-   */
-  rotateSecret(shown?: string): string {
-    const secret = randomBytes(SECRET_BYTES).toString("base64url");
-    this.#previousSecret = shown === undefined ? undefined : { digest: digest(shown), received: this.session.received };
-    this.#secret = digest(secret);
-    return secret;
+  /** The secret of the welcome that answers `shown`. */
+  rotateSecret(shown: string): string {
+    return this.#secret.rotate(shown, this.session.received);
   }
 
   /** Whether the secret shows that a connection continues this session. */
   knowsSecret(secret: string): boolean {
-    const shown = digest(secret);
-    if (this.#secret.length === shown.length && timingSafeEqual(this.#secret, shown)) return true;
-    const previous = this.#previousSecret;
-    return previous !== undefined && this.session.received === previous.received && timingSafeEqual(previous.digest, shown);
+    return this.#secret.accepts(secret, this.session.received);
   }
 
   /** Carries the session on over a new connection. */
@@ -238,8 +227,16 @@ export class Agent implements Owner {
 
   async #bind(message: BindMessage): Promise<void> {
     const refuse = (code: ErrorCode, text: string, holder?: string): void =>
-      this.session.sendControl({ type: "bind-refused", bind: message.bind, code, message: text, retry: "never", ...(holder !== undefined && { holder }) });
-    if (message.kind !== "http") return refuse("ERR_GGROK_NAME_NOT_ALLOWED", `this relay has no ${message.kind} tunnels`);
+      this.session.sendControl({
+        type: "bind-refused",
+        bind: message.bind,
+        code,
+        message: text,
+        retry: "never",
+        ...(holder !== undefined && { holder }),
+      });
+    if (message.kind !== "http")
+      return refuse("ERR_GGROK_NAME_NOT_ALLOWED", `this relay has no ${message.kind} tunnels`);
     if (this.#pending.size >= RELAY_LIMITS.maxPendingBinds || this.#pending.has(message.bind)) {
       return refuse("ERR_GGROK_NAME_NOT_ALLOWED", `${String(this.#pending.size)} binds are still undecided`);
     }
@@ -267,10 +264,6 @@ export class Agent implements Owner {
     if (pending !== undefined) pending.isCancelled = true;
     this.#deps.registry.release(this, bind);
   }
-}
-
-function digest(secret: string): Buffer {
-  return createHash("sha256").update(secret).digest();
 }
 
 function asGgrokError(error: unknown): GgrokError {

@@ -1,6 +1,13 @@
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import { createWebSocketTransport, type ErrorCode, ERRORS, LIMITS, PROTOCOL, SUPPORTED_PROTOCOLS } from "@ggrok/protocol";
+import {
+  createWebSocketTransport,
+  ERRORS,
+  type ErrorCode,
+  LIMITS,
+  PROTOCOL,
+  SUPPORTED_PROTOCOLS,
+} from "@ggrok/protocol";
 import { WebSocketServer } from "ws";
 import { type Authenticator, fieldsNamed } from "../auth/authenticator.ts";
 import { RELAY_LIMITS } from "../limits.ts";
@@ -46,10 +53,15 @@ export function createConnect(deps: ConnectDeps): Connect {
   });
   let greetings = 0;
 
-  function check(req: IncomingMessage): { refusal: UpgradeRefusal } | { refusal?: undefined; principal: string | undefined } {
+  function check(
+    req: IncomingMessage,
+  ): { refusal: UpgradeRefusal } | { refusal?: undefined; principal: string | undefined } {
     const refused = checkRequest(req) ?? checkLoad(deps.isDraining(), greetings);
     if (refused !== undefined) return { refusal: refused };
-    const outcome = deps.authenticator.authenticate({ rawHeaders: req.rawHeaders, remoteAddress: req.socket.remoteAddress });
+    const outcome = deps.authenticator.authenticate({
+      rawHeaders: req.rawHeaders,
+      remoteAddress: req.socket.remoteAddress,
+    });
     if (!outcome.isAllowed) return { refusal: { code: "ERR_GGROK_TOKEN_REFUSED", message: outcome.message } };
     // Behind the token: a flood of wrong ones cannot use up the places of agents that come back.
     if (!bucket.take(performance.now())) {
@@ -85,24 +97,32 @@ export function createConnect(deps: ConnectDeps): Connect {
 
 function checkRequest(req: IncomingMessage): UpgradeRefusal | undefined {
   const path = (req.url ?? "").split("?", 1)[0];
-  if (path !== "/$$ggrok" && path !== "/$$ggrok/") return { code: "ERR_GGROK_NOT_FOUND", message: ERRORS.ERR_GGROK_NOT_FOUND.message };
+  if (path !== "/$$ggrok" && path !== "/$$ggrok/")
+    return { code: "ERR_GGROK_NOT_FOUND", message: ERRORS.ERR_GGROK_NOT_FOUND.message };
   if (fieldsNamed(req.rawHeaders, "origin").length > 0) {
     return { code: "ERR_GGROK_ORIGIN_REFUSED", message: ERRORS.ERR_GGROK_ORIGIN_REFUSED.message };
   }
-  const isWebSocket = req.method === "GET" && fieldsNamed(req.rawHeaders, "upgrade").join().toLowerCase() === "websocket";
+  const isWebSocket =
+    req.method === "GET" && fieldsNamed(req.rawHeaders, "upgrade").join().toLowerCase() === "websocket";
   const hasKey = /^[+/0-9A-Za-z]{22}==$/u.test(fieldsNamed(req.rawHeaders, "sec-websocket-key").join());
   if (!isWebSocket || !hasKey || fieldsNamed(req.rawHeaders, "sec-websocket-version").join() !== "13") {
-    return { code: "ERR_GGROK_REQUEST_MALFORMED", message: "this path takes WebSocket upgrades (RFC 6455, version 13)" };
+    return {
+      code: "ERR_GGROK_REQUEST_MALFORMED",
+      message: "this path takes WebSocket upgrades (RFC 6455, version 13)",
+    };
   }
   // Checked here because ws would accept the first subprotocol offered, and also none.
-  const offered = fieldsNamed(req.rawHeaders, "sec-websocket-protocol").flatMap((value) => value.split(",").map((name) => name.trim()));
+  const offered = fieldsNamed(req.rawHeaders, "sec-websocket-protocol").flatMap((value) =>
+    value.split(",").map((name) => name.trim()),
+  );
   if (offered.includes(PROTOCOL)) return undefined;
   const message = `the agent offers ${offered.join(", ") || "no subprotocol"}, this relay speaks ${SUPPORTED_PROTOCOLS.join(", ")}`;
   return { code: "ERR_GGROK_VERSION_UNSUPPORTED", message };
 }
 
 function checkLoad(isDraining: boolean, greetings: number): UpgradeRefusal | undefined {
-  if (isDraining) return { code: "ERR_GGROK_RELAY_DRAINING", message: ERRORS.ERR_GGROK_RELAY_DRAINING.message, retryAfterS: 1 };
+  if (isDraining)
+    return { code: "ERR_GGROK_RELAY_DRAINING", message: ERRORS.ERR_GGROK_RELAY_DRAINING.message, retryAfterS: 1 };
   if (greetings < RELAY_LIMITS.maxGreetings) return undefined;
   const message = `${String(greetings)} handshakes under way, the limit is ${String(RELAY_LIMITS.maxGreetings)}`;
   return { code: "ERR_GGROK_RELAY_OVERLOADED", message, retryAfterS: 1 };
@@ -115,7 +135,9 @@ function originOf(req: IncomingMessage, deps: ConnectDeps): RelayOrigin {
     return { scheme: url.protocol === "https:" ? "https" : "http", authority: url.host };
   }
   const isBelieved = deps.authenticator.isTrustedPeer(req.socket.remoteAddress);
-  const proto = isBelieved ? fieldsNamed(req.rawHeaders, "x-forwarded-proto").join().split(",", 1)[0]?.trim().toLowerCase() : undefined;
+  const proto = isBelieved
+    ? fieldsNamed(req.rawHeaders, "x-forwarded-proto").join().split(",", 1)[0]?.trim().toLowerCase()
+    : undefined;
   return { scheme: proto === "https" ? "https" : "http", authority: (req.headers.host ?? "localhost").toLowerCase() };
 }
 

@@ -3,9 +3,9 @@ import {
   CAPABILITIES,
   type ControlMessage,
   decodeControlMessage,
-  encodeControlMessage,
-  type ErrorCode,
   ERRORS,
+  type ErrorCode,
+  encodeControlMessage,
   GgrokError,
   type Hello,
   LIMITS,
@@ -19,6 +19,7 @@ import { RELAY_LIMITS } from "../limits.ts";
 import type { RelayOrigin } from "../registry/names.ts";
 import { Agent, type AgentDeps } from "./agent.ts";
 import type { AgentDirectory } from "./directory.ts";
+import { makeSecret } from "./session-secret.ts";
 
 export interface HandshakeDeps extends AgentDeps {
   readonly directory: AgentDirectory;
@@ -55,7 +56,13 @@ export function greet(transport: Transport, greeting: Greeting, deps: HandshakeD
     return true;
   };
   const timer = setTimeout(() => {
-    if (done()) refuse(transport, "ERR_GGROK_HANDSHAKE_TIMEOUT", `no hello within ${String(LIMITS.HANDSHAKE_TIMEOUT_MS)} ms`, "after");
+    if (done())
+      refuse(
+        transport,
+        "ERR_GGROK_HANDSHAKE_TIMEOUT",
+        `no hello within ${String(LIMITS.HANDSHAKE_TIMEOUT_MS)} ms`,
+        "after",
+      );
   }, LIMITS.HANDSHAKE_TIMEOUT_MS);
   transport.handler = {
     onMessage: (message) => {
@@ -78,12 +85,15 @@ function readHello(message: Buffer): Hello | GgrokError {
   } catch (error) {
     return error instanceof GgrokError ? error : new GgrokError("ERR_GGROK_PROTOCOL_VIOLATION", { cause: error });
   }
-  return first?.type === "hello" ? first : new GgrokError("ERR_GGROK_PROTOCOL_VIOLATION", { message: "the first message must be hello" });
+  return first?.type === "hello"
+    ? first
+    : new GgrokError("ERR_GGROK_PROTOCOL_VIOLATION", { message: "the first message must be hello" });
 }
 
 function admit(transport: Transport, hello: Hello, greeting: Greeting, deps: HandshakeDeps): void {
   const { directory, metrics } = deps;
-  const principal = greeting.principal ?? `agent:${createHash("sha256").update(hello.agentId).digest("hex").slice(0, 16)}`;
+  const principal =
+    greeting.principal ?? `agent:${createHash("sha256").update(hello.agentId).digest("hex").slice(0, 16)}`;
   const current = directory.currentOf({ principal, instance: hello.instance, slot: hello.slot });
   const refusal = findRefusal(hello, principal, current, deps);
   if (refusal !== undefined) {
@@ -114,11 +124,21 @@ interface HandshakeRefusal {
   retry: "never" | "after";
 }
 
-function findRefusal(hello: Hello, principal: string, current: Agent | undefined, deps: HandshakeDeps): HandshakeRefusal | undefined {
+function findRefusal(
+  hello: Hello,
+  principal: string,
+  current: Agent | undefined,
+  deps: HandshakeDeps,
+): HandshakeRefusal | undefined {
   const { directory } = deps;
-  if (deps.isDraining()) return { code: "ERR_GGROK_RELAY_DRAINING", message: ERRORS.ERR_GGROK_RELAY_DRAINING.message, retry: "after" };
+  if (deps.isDraining())
+    return { code: "ERR_GGROK_RELAY_DRAINING", message: ERRORS.ERR_GGROK_RELAY_DRAINING.message, retry: "after" };
   if (hello.role !== "agent") {
-    return { code: "ERR_GGROK_VERSION_UNSUPPORTED", message: `this relay takes agents, not the role "${hello.role}"`, retry: "never" };
+    return {
+      code: "ERR_GGROK_VERSION_UNSUPPORTED",
+      message: `this relay takes agents, not the role "${hello.role}"`,
+      retry: "never",
+    };
   }
   if (current !== undefined && hello.attempt <= current.attempt) {
     const message = `attempt ${String(hello.attempt)} is late: attempt ${String(current.attempt)} of the same process is here`;
@@ -127,7 +147,11 @@ function findRefusal(hello: Hello, principal: string, current: Agent | undefined
   if (current !== undefined) return undefined;
   const { maxSessions, maxSessionsPerPrincipal } = RELAY_LIMITS;
   if (directory.size >= maxSessions) {
-    return { code: "ERR_GGROK_RELAY_OVERLOADED", message: `${String(directory.size)} sessions, the limit is ${String(maxSessions)}`, retry: "after" };
+    return {
+      code: "ERR_GGROK_RELAY_OVERLOADED",
+      message: `${String(directory.size)} sessions, the limit is ${String(maxSessions)}`,
+      retry: "after",
+    };
   }
   const count = directory.countOf(principal);
   if (count < maxSessionsPerPrincipal) return undefined;
@@ -136,17 +160,32 @@ function findRefusal(hello: Hello, principal: string, current: Agent | undefined
 }
 
 /** The session a hello speaks of, when it shows the right secret and comes from the process that had it. */
-function findKnown(shown: { session: string; secret: string }, hello: Hello, principal: string, directory: AgentDirectory): Agent | undefined {
+function findKnown(
+  shown: { session: string; secret: string },
+  hello: Hello,
+  principal: string,
+  directory: AgentDirectory,
+): Agent | undefined {
   const agent = directory.bySession(shown.session);
-  const isSame = agent !== undefined && agent.principal === principal && agent.instance === hello.instance && agent.slot === hello.slot;
+  const isSame =
+    agent !== undefined &&
+    agent.principal === principal &&
+    agent.instance === hello.instance &&
+    agent.slot === hello.slot;
   return isSame && agent.knowsSecret(shown.secret) ? agent : undefined;
 }
 
-function startAgent(transport: Transport, who: { principal: string; hello: Hello; origin: RelayOrigin }, deps: HandshakeDeps): void {
+function startAgent(
+  transport: Transport,
+  who: { principal: string; hello: Hello; origin: RelayOrigin },
+  deps: HandshakeDeps,
+): void {
   const { hello } = who;
+  const secret = makeSecret();
   const agent = new Agent(
     {
       ...who,
+      secret,
       id: nanoid(),
       session: {
         resumable: hello.capabilities.includes(CAPABILITIES.Resume),
@@ -162,7 +201,7 @@ function startAgent(transport: Transport, who: { principal: string; hello: Hello
     deps,
   );
   deps.directory.add(agent);
-  welcome(transport, { agent, secret: agent.rotateSecret(), resumed: false, received: 0 }, deps, hello.capabilities);
+  welcome(transport, { agent, secret, resumed: false, received: 0 }, deps, hello.capabilities);
   agent.start(transport);
 }
 
@@ -173,7 +212,12 @@ interface WelcomeFacts {
   received: number;
 }
 
-function welcome(transport: Transport, facts: WelcomeFacts, deps: HandshakeDeps, offered: readonly string[] = [CAPABILITIES.Resume]): void {
+function welcome(
+  transport: Transport,
+  facts: WelcomeFacts,
+  deps: HandshakeDeps,
+  offered: readonly string[] = [CAPABILITIES.Resume],
+): void {
   const { agent } = facts;
   const known: readonly string[] = Object.values(CAPABILITIES);
   transport.send(
@@ -201,6 +245,8 @@ function welcome(transport: Transport, facts: WelcomeFacts, deps: HandshakeDeps,
 /** Says why there is no session and closes. */
 function refuse(transport: Transport, code: ErrorCode, message: string, retry: "never" | "after"): void {
   const again = retry === "after" ? { afterMs: 1_000 } : {};
-  transport.send(encodeControlMessage({ type: "refused", code, message, retry, ...again, supported: [...SUPPORTED_PROTOCOLS] }));
+  transport.send(
+    encodeControlMessage({ type: "refused", code, message, retry, ...again, supported: [...SUPPORTED_PROTOCOLS] }),
+  );
   transport.close(new GgrokError(code).closeCode, message);
 }

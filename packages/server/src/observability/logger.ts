@@ -24,10 +24,15 @@ export type LogEvent =
   | "exchange";
 
 // Names under which a careless log call could carry a secret: the last line of defence behind `Secret`.
-const SECRET_PATHS = ["authorization", "cookie", "token", "secret", "proxy-authorization", "set-cookie"].flatMap((name) => {
-  const key = name.includes("-") ? `["${name}"]` : `.${name}`;
-  return [key.replace(/^\./u, ""), `*${key}`, `*.*${key}`];
-});
+const SECRET_PATHS = ["authorization", "cookie", "token", "secret", "proxy-authorization", "set-cookie"].flatMap(
+  (name) => {
+    const key = name.includes("-") ? `["${name}"]` : `.${name}`;
+    return [key.replace(/^\./u, ""), `*${key}`, `*.*${key}`];
+  },
+);
+
+// Log lines kept for a slow reader of standard output before new ones are dropped.
+const MAX_UNWRITTEN_BYTES = 8_388_608;
 
 export interface LoggerOptions {
   format: LogFormat;
@@ -36,7 +41,7 @@ export interface LoggerOptions {
   destination?: Writable;
 }
 
-/** Makes the logger of one relay. Lines are flushed by {@link flushLogger} before the process ends. */
+/** Makes the logger of one relay. */
 export function createLogger(options: LoggerOptions): Logger {
   const base = {
     level: options.level,
@@ -46,7 +51,8 @@ export function createLogger(options: LoggerOptions): Logger {
     redact: { paths: SECRET_PATHS, censor: "[redacted]" },
   };
   if (options.format === "term") return pino(base, createPretty(options.destination));
-  return pino(base, options.destination ?? pino.destination({ dest: 1, sync: true }));
+  // Not in the way of the event loop; pino flushes when the process exits. A reader that stands still loses lines, not us.
+  return pino(base, options.destination ?? pino.destination({ dest: 1, sync: false, maxLength: MAX_UNWRITTEN_BYTES }));
 }
 
 function createPretty(destination: Writable | undefined): DestinationStream {
@@ -56,7 +62,6 @@ function createPretty(destination: Writable | undefined): DestinationStream {
     messageFormat: (log, key) => escapeControls(String(log[key] ?? log["event"] ?? "")),
     translateTime: "SYS:HH:MM:ss.l",
     singleLine: true,
-    sync: true,
     ...(destination !== undefined && { destination }),
   });
 }

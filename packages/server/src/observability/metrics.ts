@@ -51,25 +51,71 @@ export interface Levels {
 }
 
 /** Gives the text of one scrape. */
-export function createMetricsReader(metrics: Metrics, levels: () => Levels): { contentType: string; read(): Promise<string> } {
+export function createMetricsReader(
+  metrics: Metrics,
+  levels: () => Levels,
+): { contentType: string; read(): Promise<string> } {
   const register = new Registry();
   collectDefaultMetrics({ register });
   const counters = [
-    counter(register, "ggrok_ingress_exchanges_total", "Finished exchanges by status class", "status", () => Object.entries(metrics.exchanges)),
-    counter(register, "ggrok_ingress_errors_total", "Exchanges the relay answered or broke off, by code", "code", () => [...metrics.errors]),
-    counter(register, "ggrok_ingress_redispatches_total", "Exchanges sent again after their session broke", undefined, () => metrics.redispatches),
-    counter(register, "ggrok_ingress_received_bytes_total", "Body bytes from visitors", undefined, () => metrics.bytesIn),
+    counter(register, "ggrok_ingress_exchanges_total", "Finished exchanges by status class", "status", () =>
+      Object.entries(metrics.exchanges),
+    ),
+    counter(
+      register,
+      "ggrok_ingress_errors_total",
+      "Exchanges the relay answered or broke off, by code",
+      "code",
+      () => [...metrics.errors],
+    ),
+    counter(
+      register,
+      "ggrok_ingress_redispatches_total",
+      "Exchanges sent again after their session broke",
+      undefined,
+      () => metrics.redispatches,
+    ),
+    counter(
+      register,
+      "ggrok_ingress_received_bytes_total",
+      "Body bytes from visitors",
+      undefined,
+      () => metrics.bytesIn,
+    ),
     counter(register, "ggrok_ingress_sent_bytes_total", "Body bytes to visitors", undefined, () => metrics.bytesOut),
-    counter(register, "ggrok_control_handshakes_total", "Handshakes by outcome", "outcome", () => Object.entries(metrics.handshakes)),
-    counter(register, "ggrok_control_sessions_lost_total", "Sessions that lost their connection", undefined, () => metrics.sessionsLost),
+    counter(register, "ggrok_control_handshakes_total", "Handshakes by outcome", "outcome", () =>
+      Object.entries(metrics.handshakes),
+    ),
+    counter(
+      register,
+      "ggrok_control_sessions_lost_total",
+      "Sessions that lost their connection",
+      undefined,
+      () => metrics.sessionsLost,
+    ),
   ];
   gauge(register, "ggrok_ingress_exchanges_open", "Exchanges under way", () => levels().openExchanges);
   gauge(register, "ggrok_registry_parked_exchanges", "Exchanges waiting for an agent", () => levels().parkedExchanges);
   gauge(register, "ggrok_registry_parked_bytes", "Memory of the waiting exchanges", () => levels().parkedBytes);
-  gauge(register, "ggrok_registry_endpoints", "Endpoints bound, those held for an absent agent included", () => levels().endpoints);
+  gauge(
+    register,
+    "ggrok_registry_endpoints",
+    "Endpoints bound, those held for an absent agent included",
+    () => levels().endpoints,
+  );
   gauge(register, "ggrok_control_sessions", "Sessions, lost ones included", () => levels().sessions);
-  gauge(register, "ggrok_control_sessions_lost", "Sessions waiting for their agent to come back", () => levels().lostSessions);
-  gauge(register, "ggrok_mux_payload_held_bytes", "Payload received and not yet taken by its reader", () => levels().heldPayloadBytes);
+  gauge(
+    register,
+    "ggrok_control_sessions_lost",
+    "Sessions waiting for their agent to come back",
+    () => levels().lostSessions,
+  );
+  gauge(
+    register,
+    "ggrok_mux_payload_held_bytes",
+    "Payload received and not yet taken by its reader",
+    () => levels().heldPayloadBytes,
+  );
   return {
     contentType: register.contentType,
     read: () => {
@@ -82,7 +128,13 @@ export function createMetricsReader(metrics: Metrics, levels: () => Levels): { c
 type CounterValues = number | readonly (readonly [string, number])[];
 
 /** A counter that takes over a plain number's value: prom-client counters can only be added to. */
-function counter(register: Registry, name: string, help: string, label: string | undefined, read: () => CounterValues): () => void {
+function counter(
+  register: Registry,
+  name: string,
+  help: string,
+  label: string | undefined,
+  read: () => CounterValues,
+): () => void {
   const metric = new Counter({ name, help, labelNames: label === undefined ? [] : [label], registers: [register] });
   return () => {
     metric.reset();
@@ -97,7 +149,10 @@ function gauge(register: Registry, name: string, help: string, read: () => numbe
 }
 
 /** Counts one finished exchange. */
-export function countExchange(metrics: Metrics, exchange: { status: number; code?: ErrorCode; bytesIn: number; bytesOut: number }): void {
+export function countExchange(
+  metrics: Metrics,
+  exchange: { status: number; code?: ErrorCode; bytesIn: number; bytesOut: number },
+): void {
   metrics.exchanges[classOfStatus(exchange.status)] += 1;
   metrics.bytesIn += exchange.bytesIn;
   metrics.bytesOut += exchange.bytesOut;

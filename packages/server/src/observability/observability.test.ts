@@ -35,7 +35,14 @@ describe("the JSON log", () => {
 
   it("redacts what a careless call would give away", () => {
     const { logger, text } = capture("json");
-    logger.info({ token: "hunter2", headers: { authorization: "hunter2", "set-cookie": ["hunter2"] }, wrapped: new Secret("hunter2") }, "x");
+    logger.info(
+      {
+        token: "hunter2",
+        headers: { authorization: "hunter2", "set-cookie": ["hunter2"] },
+        wrapped: new Secret("hunter2"),
+      },
+      "x",
+    );
     const line = text();
     expect(line).not.toContain("hunter2");
     expect(line).toContain("[redacted]");
@@ -48,12 +55,23 @@ describe("the access log", () => {
     logExchange(logger, { ...EXCHANGE, path: "/cb?code=hunter2" });
     const line = text();
     expect(line).not.toContain("hunter2");
-    expect(JSON.parse(line)).toMatchObject({ event: "exchange", id: "id-1", path: "/cb", status: 200, durationMs: 1.2 });
+    expect(JSON.parse(line)).toMatchObject({
+      event: "exchange",
+      id: "id-1",
+      path: "/cb",
+      status: 200,
+      durationMs: 1.2,
+    });
   });
 
   it.each(["json", "term"] as const)("writes one line per request whatever the request says (%s)", (format) => {
     const { logger, text } = capture(format);
-    logExchange(logger, { ...EXCHANGE, path: "/\u001b]52;c;x\u0007\r\nfake\u009b31m\u202e", host: "\u001b[2J", method: "G\nET" });
+    logExchange(logger, {
+      ...EXCHANGE,
+      path: "/\u001b]52;c;x\u0007\r\nfake\u009b31m\u202e",
+      host: "\u001b[2J",
+      method: "G\nET",
+    });
     const line = text();
     expect(line.trimEnd().split("\n")).toHaveLength(1);
     expect(escapeControls(line.trimEnd())).toBe(line.trimEnd());
@@ -77,7 +95,15 @@ describe("Secret", () => {
 describe("metrics", () => {
   it("shows the plain numbers of the moment, scrape after scrape", async () => {
     const metrics = createMetrics();
-    const levels = { openExchanges: 3, parkedExchanges: 0, parkedBytes: 0, heldPayloadBytes: 0, endpoints: 2, sessions: 1, lostSessions: 0 };
+    const levels = {
+      openExchanges: 3,
+      parkedExchanges: 0,
+      parkedBytes: 0,
+      heldPayloadBytes: 0,
+      endpoints: 2,
+      sessions: 1,
+      lostSessions: 0,
+    };
     const reader = createMetricsReader(metrics, () => levels);
     countExchange(metrics, { ...EXCHANGE, status: 502, code: "ERR_GGROK_SESSION_LOST", bytesIn: 7 });
     countExchange(metrics, { ...EXCHANGE, status: 0 });
@@ -100,7 +126,15 @@ describe("metrics", () => {
 describe("docs/operations.md", () => {
   it("lists every metric of the relay's own", async () => {
     const page = readFileSync(new URL("../../../../docs/operations.md", import.meta.url), "utf8");
-    const levels = { openExchanges: 0, parkedExchanges: 0, parkedBytes: 0, heldPayloadBytes: 0, endpoints: 0, sessions: 0, lostSessions: 0 };
+    const levels = {
+      openExchanges: 0,
+      parkedExchanges: 0,
+      parkedBytes: 0,
+      heldPayloadBytes: 0,
+      endpoints: 0,
+      sessions: 0,
+      lostSessions: 0,
+    };
     const text = await createMetricsReader(createMetrics(), () => levels).read();
     const names = [...text.matchAll(/^# TYPE (ggrok_\S+) /gmu)].map(([, name]) => name ?? "");
     expect(names.length).toBeGreaterThan(10);

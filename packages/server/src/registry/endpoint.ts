@@ -56,7 +56,9 @@ export class Endpoint {
   }
 
   get stripPrefix(): string | undefined {
-    return this.place.prefix !== "" && this.members.some((member) => member.stripPrefix) ? this.place.prefix : undefined;
+    return this.place.prefix !== "" && this.members.some((member) => member.stripPrefix)
+      ? this.place.prefix
+      : undefined;
   }
 
   /** True when a session is up, though it may have no stream to give. */
@@ -78,7 +80,8 @@ export class Endpoint {
     let best: Member | undefined;
     for (const member of this.members) {
       const { session } = member.owner;
-      if (session.canOpen && (best === undefined || session.streamCount < best.owner.session.streamCount)) best = member;
+      if (session.canOpen && (best === undefined || session.streamCount < best.owner.session.streamCount))
+        best = member;
     }
     return best;
   }

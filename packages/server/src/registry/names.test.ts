@@ -53,7 +53,9 @@ describe("parseWanted in single-host mode", () => {
     expect(parseWanted(wanted, SINGLE, "dialled.example")).toEqual({ place: { host: "*", prefix } });
   });
   it("keeps another host apart", () => {
-    expect(parseWanted("hooks.acme.com", SINGLE, "dialled.example")).toEqual({ place: { host: "hooks.acme.com", prefix: "" } });
+    expect(parseWanted("hooks.acme.com", SINGLE, "dialled.example")).toEqual({
+      place: { host: "hooks.acme.com", prefix: "" },
+    });
   });
   it("says what to ask for instead of a bare name", () => {
     expect(parseWanted("alice", SINGLE, "dialled.example").refused).toContain("https://relay.example/alice");

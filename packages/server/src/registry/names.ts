@@ -1,4 +1,4 @@
-import { isReservedTarget, isIpLiteral, parseHost } from "../listener/host.ts";
+import { isIpLiteral, isReservedTarget, parseHost } from "../listener/host.ts";
 
 /** Stands for every host that reaches a relay in single-host mode. */
 export const ANY_HOST = "*";
@@ -22,13 +22,20 @@ export interface NameRules {
   readonly publicHost: string | undefined;
 }
 
-export type WantedPlace = { place: Place; refused?: undefined } | { refused: string; place?: undefined } | { place: "generate"; refused?: undefined };
+export type WantedPlace =
+  | { place: Place; refused?: undefined }
+  | { refused: string; place?: undefined }
+  | { place: "generate"; refused?: undefined };
 
 /**
  * Reads what an agent asks for: nothing, a bare name, a host, or a URL, each with a path prefix or without.
  * @param dialledHost the host under which the agent reached this relay; in single-host mode it means every host
  */
-export function parseWanted(wanted: string | undefined, rules: NameRules, dialledHost: string | undefined): WantedPlace {
+export function parseWanted(
+  wanted: string | undefined,
+  rules: NameRules,
+  dialledHost: string | undefined,
+): WantedPlace {
   if (wanted === undefined || wanted === "") {
     return rules.domain === undefined ? { place: { host: ANY_HOST, prefix: "" } } : { place: "generate" };
   }
@@ -39,7 +46,8 @@ export function parseWanted(wanted: string | undefined, rules: NameRules, dialle
   if (rules.domain === undefined) return placeOfSingleHost(split.host, prefix, rules, dialledHost);
   const host = split.host.includes(".") || split.host === rules.domain ? split.host : `${split.host}.${rules.domain}`;
   if (host === rules.domain) return { refused: `${host} is the relay itself; names live below it` };
-  if (!host.endsWith(`.${rules.domain}`)) return { refused: `${host} is outside ${rules.domain}, and this token does not name it` };
+  if (!host.endsWith(`.${rules.domain}`))
+    return { refused: `${host} is outside ${rules.domain}, and this token does not name it` };
   if (!isName(host.slice(0, -rules.domain.length - 1))) {
     return { refused: `${host} is not a name of letters, digits and hyphens directly below ${rules.domain}` };
   }
@@ -60,7 +68,12 @@ function isPrefix(prefix: string): boolean {
   return prefix.split("/").every((segment) => !/^(?:\.|%2e){1,2}$/iu.test(segment));
 }
 
-function placeOfSingleHost(host: string, prefix: string, rules: NameRules, dialledHost: string | undefined): WantedPlace {
+function placeOfSingleHost(
+  host: string,
+  prefix: string,
+  rules: NameRules,
+  dialledHost: string | undefined,
+): WantedPlace {
   const isOwn = host === dialledHost || host === rules.publicHost || host === "localhost" || isIpLiteral(host);
   if (isOwn) return { place: { host: ANY_HOST, prefix } };
   if (host.includes(".")) return { place: { host, prefix } };

@@ -2,16 +2,35 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type BindRequest, claimOf, decideBind, type Holder, isFrozen, recordChange } from "./ownership.ts";
 
-const ALICE: Holder = { principal: "t1", agentId: "a", instance: "a1", claim: 100, pooling: false, isAway: false, answers: undefined };
+const ALICE: Holder = {
+  principal: "t1",
+  agentId: "a",
+  instance: "a1",
+  claim: 100,
+  pooling: false,
+  isAway: false,
+  answers: undefined,
+};
 
 function request(o: Partial<BindRequest>): BindRequest {
-  return { principal: "t1", agentId: "b", instance: "b1", claim: 200, pooling: false, returning: false, takeover: false, ...o };
+  return {
+    principal: "t1",
+    agentId: "b",
+    instance: "b1",
+    claim: 200,
+    pooling: false,
+    returning: false,
+    takeover: false,
+    ...o,
+  };
 }
 
 function decide(holder: Partial<Holder>, o: Partial<BindRequest>, changes: number[] = []): string {
   const decision = decideBind({ holders: [{ ...ALICE, ...holder }], changes }, request(o), 1_000);
   if (decision.action === "refuse") return decision.why;
-  return decision.action === "take-over" ? `${decision.action} ${decision.fromLiving ? "living" : "dead"}` : decision.action;
+  return decision.action === "take-over"
+    ? `${decision.action} ${decision.fromLiving ? "living" : "dead"}`
+    : decision.action;
 }
 
 describe("decideBind", () => {
@@ -79,7 +98,8 @@ describe("isFrozen", () => {
           changes = recordChange(changes, now);
           all.push(now);
         }
-        for (const [i, at] of all.entries()) expect(all.slice(i).filter((other) => other - at < 60_000).length).toBeLessThanOrEqual(3);
+        for (const [i, at] of all.entries())
+          expect(all.slice(i).filter((other) => other - at < 60_000).length).toBeLessThanOrEqual(3);
       }),
     );
   });
@@ -126,7 +146,8 @@ class World {
     if (step.do === "wait") this.now += step.ms;
     if (step.do === "start") this.#start(step.agent, step.takeover);
     if (step.do === "restart-relay") this.#restart();
-    if (step.do === "suspend" || step.do === "wake" || step.do === "lose-reply") this.#disturb(step.do, this.agents[step.pick % Math.max(1, this.agents.length)]);
+    if (step.do === "suspend" || step.do === "wake" || step.do === "lose-reply")
+      this.#disturb(step.do, this.agents[step.pick % Math.max(1, this.agents.length)]);
     this.#settleOnce();
   }
 
@@ -172,7 +193,10 @@ class World {
 
   #bind(agent: ModelAgent): void {
     const holder = this.#holder;
-    const claim = claimOf({ ageMs: this.now - agent.startedAt, ...(agent.claim !== undefined && { claim: agent.claim }) }, this.now);
+    const claim = claimOf(
+      { ageMs: this.now - agent.startedAt, ...(agent.claim !== undefined && { claim: agent.claim }) },
+      this.now,
+    );
     const decision = decideBind(
       holder && {
         changes: this.#changes,
@@ -216,13 +240,18 @@ class World {
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant("start" as const), agent: fc.integer({ min: 0, max: 2 }), takeover: fc.boolean() }),
-  fc.record({ do: fc.constantFrom("suspend" as const, "wake" as const, "lose-reply" as const), pick: fc.integer({ min: 0, max: 5 }) }),
+  fc.record({
+    do: fc.constantFrom("suspend" as const, "wake" as const, "lose-reply" as const),
+    pick: fc.integer({ min: 0, max: 5 }),
+  }),
   fc.record({ do: fc.constant("restart-relay" as const) }),
   fc.record({ do: fc.constant("wait" as const), ms: fc.integer({ min: 0, max: 90_000 }) }),
 );
 
 describe("ownership over random histories", () => {
-  it("settles with one owner, the newest of those that were not refused, in 100,000 histories", { timeout: 120_000 }, () => {
+  it("settles with one owner, the newest of those that were not refused, in 100,000 histories", {
+    timeout: 120_000,
+  }, () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 3, maxLength: 24, size: "max" }), (steps) => {
         const world = new World();

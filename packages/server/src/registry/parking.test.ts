@@ -19,7 +19,9 @@ describe("Parking", () => {
     const parking = new Parking(LIMITS);
     const spot = new ParkingSpot();
     const order: string[] = [];
-    const waits = ["a", "b"].map((name) => parking.park(spot, options()).then((result) => order.push(`${name} ${result}`)));
+    const waits = ["a", "b"].map((name) =>
+      parking.park(spot, options()).then((result) => order.push(`${name} ${result}`)),
+    );
     parking.release(spot, "ready");
     await Promise.all(waits);
     expect(order).toEqual(["a ready", "b ready"]);

@@ -80,6 +80,8 @@ export class Parking {
 
   #isFull(spot: ParkingSpot, bytes: number): boolean {
     const { maxParked, maxParkedPerEndpoint, maxParkedBytes } = this.#limits;
-    return this.#count >= maxParked || spot.waiters.size >= maxParkedPerEndpoint || this.#bytes + bytes > maxParkedBytes;
+    return (
+      this.#count >= maxParked || spot.waiters.size >= maxParkedPerEndpoint || this.#bytes + bytes > maxParkedBytes
+    );
   }
 }

@@ -49,14 +49,27 @@ class FakeOwner implements Owner {
   }
 }
 
-const HEAD: Omit<HttpOpenHead, "bind"> = { kind: "http", requestId: "r", method: "GET", target: "/", version: "1.1", fields: [] };
+const HEAD: Omit<HttpOpenHead, "bind"> = {
+  kind: "http",
+  requestId: "r",
+  method: "GET",
+  target: "/",
+  version: "1.1",
+  fields: [],
+};
 const HANDLER: StreamHandler = { onData: () => true, onTrailers() {}, onReset() {}, onDrain() {} };
 const never = new AbortController().signal;
 let now = 1_000_000;
 
 function makeRegistry(domain: string | null = "t.example", holdMs = 0): Registry {
   const logger = createLogger({ format: "json", level: "silent" });
-  return new Registry({ names: { domain: domain ?? undefined, publicHost: undefined }, holdMs, parkMs: 10_000, logger, now: () => now });
+  return new Registry({
+    names: { domain: domain ?? undefined, publicHost: undefined },
+    holdMs,
+    parkMs: 10_000,
+    logger,
+    now: () => now,
+  });
 }
 
 function wish(o: Partial<BindWish> = {}): BindWish {
@@ -106,7 +119,12 @@ describe("binding and finding", () => {
     await registry.bind(all, wish({ url: undefined }));
     await registry.bind(alice, wish({ url: "https://t.example/alice", stripPrefix: true }));
     await registry.bind(deep, wish({ url: "https://t.example/alice/deep" }));
-    for (const [host, target] of [["any.example", "/x"], ["t.example", "/alice?q"], ["127.0.0.1", "/alice/deep/x"], ["t.example", "/alicex"]] as const) {
+    for (const [host, target] of [
+      ["any.example", "/x"],
+      ["t.example", "/alice?q"],
+      ["127.0.0.1", "/alice/deep/x"],
+      ["t.example", "/alicex"],
+    ] as const) {
       open(registry, host, target);
     }
     expect([all, alice, deep].map((owner) => owner.session.opened.length)).toEqual([2, 1, 1]);
@@ -129,7 +147,10 @@ describe("binding and finding", () => {
     const owner = new FakeOwner();
     await registry.bind(owner, wish({ url: "one" }));
     await registry.bind(owner, wish({ url: "two" }));
-    expect([registry.find("one.t.example", "/") === undefined, registry.find("two.t.example", "/") === undefined]).toEqual([true, false]);
+    expect([
+      registry.find("one.t.example", "/") === undefined,
+      registry.find("two.t.example", "/") === undefined,
+    ]).toEqual([true, false]);
   });
 
   it("tells a process that asked twice for one name which of its numbers lost it", async () => {
@@ -157,7 +178,13 @@ describe("ownership", () => {
     const registry = makeRegistry();
     await registry.bind(new FakeOwner(), wish());
     const outcome = await registry.bind(new FakeOwner({ principal: "t2", agentId: "b" }), wish({ takeover: true }));
-    expect(outcome).toEqual({ refused: { code: "ERR_GGROK_NAME_TAKEN", message: "http://app.t.example:8080 belongs to another token", holder: undefined } });
+    expect(outcome).toEqual({
+      refused: {
+        code: "ERR_GGROK_NAME_TAKEN",
+        message: "http://app.t.example:8080 belongs to another token",
+        holder: undefined,
+      },
+    });
   });
 
   it("asks a living holder before another agent is refused, and names it", async () => {
@@ -218,7 +245,14 @@ describe("ownership", () => {
     const outcomes: string[] = [];
     for (let round = 0; round < 6; round += 1) {
       now += 1_000;
-      outcomes.push(urlOf(await registry.bind(new FakeOwner({ agentId: `a${String(round % 2)}`, instance: String(round) }), wish({ takeover: true }))));
+      outcomes.push(
+        urlOf(
+          await registry.bind(
+            new FakeOwner({ agentId: `a${String(round % 2)}`, instance: String(round) }),
+            wish({ takeover: true }),
+          ),
+        ),
+      );
     }
     expect(outcomes.filter((outcome) => outcome.startsWith("http"))).toHaveLength(4);
     expect(outcomes[5]).toContain("too often between label of 3 and label of 5");

@@ -1,11 +1,13 @@
-import type { ErrorCode, HttpOpenHead, MuxStream, StreamHandler } from "@ggrok/protocol";
+import type { ErrorCode } from "@ggrok/protocol";
 import { customAlphabet } from "nanoid";
 import { RELAY_LIMITS } from "../limits.ts";
 import { type Logger, logEvent } from "../observability/logger.ts";
 import { Endpoint, type Member, type Owner } from "./endpoint.ts";
-import { ANY_HOST, isBindable, isUnderPrefix, type NameRules, type Place, parseWanted, urlOfPlace } from "./names.ts";
-import { type BindDecision, type BindRequest, claimOf, decideBind, recordChange, type Refusal } from "./ownership.ts";
-import { Parking, type ParkTag, ParkingSpot } from "./parking.ts";
+import { EndpointTable } from "./endpoint-table.ts";
+import { isBindable, type NameRules, type Place, parseWanted, urlOfPlace } from "./names.ts";
+import { type BindDecision, type BindRequest, claimOf, decideBind, type Refusal, recordChange } from "./ownership.ts";
+import { Parking, ParkingSpot, type ParkTag } from "./parking.ts";
+import { RegistryRoute, type RouteSource } from "./registry-route.ts";
 import type { ParkResult, Route, Router } from "./route.ts";
 
 /** A bind as the agent sent it. */
@@ -41,14 +43,13 @@ const generateName = customAlphabet("abcdefghijklmnopqrstuvwxyz0123456789", 10);
 const MAX_PROBE_ROUNDS = 4;
 
 /** Who serves which public place. Control claims and releases, ingress finds; they meet only here. */
-export class Registry implements Router {
+export class Registry implements Router, RouteSource {
   readonly parking: Parking;
   readonly #deps: RegistryDeps;
-  readonly #hosts = new Map<string, Endpoint[]>();
+  readonly #table = new EndpointTable();
   readonly #owned = new Map<Owner, Map<number, Endpoint>>();
   readonly #startSpot = new ParkingSpot();
   readonly #startedAt: number;
-  #endpointCount = 0;
 
   constructor(deps: RegistryDeps) {
     this.#deps = deps;
@@ -57,18 +58,22 @@ export class Registry implements Router {
   }
 
   get endpointCount(): number {
-    return this.#endpointCount;
+    return this.#table.size;
   }
 
   find(host: string, target: string): Route | undefined {
-    const known = this.#locate(host, target) !== undefined;
-    if (!known && (this.#startHoldLeft() <= 0 || !isBindable(host, this.#deps.names))) return undefined;
-    return new RegistryRoute({ host, target }, this, (tag) => this.#locate(tag.host, tag.target));
+    const isKnown = this.#table.locate(host, target) !== undefined;
+    if (!isKnown && (this.#startHoldLeft() <= 0 || !isBindable(host, this.#deps.names))) return undefined;
+    return new RegistryRoute({ host, target }, this);
+  }
+
+  locate(tag: ParkTag): Endpoint | undefined {
+    return this.#table.locate(tag.host, tag.target);
   }
 
   /** Waits at the endpoint, or during the start hold at the place it may come back to. */
   park(tag: ParkTag, bytes: number, signal: AbortSignal): Promise<ParkResult> {
-    const endpoint = this.#locate(tag.host, tag.target);
+    const endpoint = this.locate(tag);
     if (endpoint?.canOpen === true) return Promise.resolve("ready");
     if (endpoint?.isOnline === true) return Promise.resolve("full");
     const timeoutMs = endpoint === undefined ? Math.min(this.#deps.parkMs, this.#startHoldLeft()) : this.#deps.parkMs;
@@ -84,9 +89,15 @@ export class Registry implements Router {
     const owned = this.#owned.get(owner);
     const count = owned?.size ?? 0;
     if (count >= RELAY_LIMITS.maxEndpointsPerSession && owned?.has(wish.bind) !== true) {
-      return refusal("ERR_GGROK_LIMIT_REACHED", `this session holds ${String(count)} endpoints, the limit is ${String(RELAY_LIMITS.maxEndpointsPerSession)}`);
+      return refusal(
+        "ERR_GGROK_LIMIT_REACHED",
+        `this session holds ${String(count)} endpoints, the limit is ${String(RELAY_LIMITS.maxEndpointsPerSession)}`,
+      );
     }
-    const claim = claimOf({ ageMs: wish.ageMs, ...(wish.claim !== undefined && { claim: wish.claim }) }, this.#deps.now());
+    const claim = claimOf(
+      { ageMs: wish.ageMs, ...(wish.claim !== undefined && { claim: wish.claim }) },
+      this.#deps.now(),
+    );
     const request: BindRequest = {
       principal: owner.principal,
       agentId: owner.agentId,
@@ -98,17 +109,24 @@ export class Registry implements Router {
     };
     const answers = new Map<Owner, boolean>();
     for (let round = 0; round < MAX_PROBE_ROUNDS; round += 1) {
-      const endpoint = this.#get(place);
+      const endpoint = this.#table.get(place);
       const decision = decideBind(endpoint?.record(answers), request, this.#deps.now());
       if (decision.action === "refuse") return this.#refuse(decision.why, endpoint, owner);
       if (decision.action !== "probe") {
-        const member = { owner, bind: wish.bind, claim, pooling: wish.pooling, stripPrefix: wish.stripPrefix, isGenerated };
+        const member = {
+          owner,
+          bind: wish.bind,
+          claim,
+          pooling: wish.pooling,
+          stripPrefix: wish.stripPrefix,
+          isGenerated,
+        };
         return this.#settle(place, endpoint, member, decision);
       }
       await probe(endpoint?.members ?? [], answers);
       if (owner.isClosed) return refusal("ERR_GGROK_SESSION_LOST", "the session ended while the holder was asked");
     }
-    return this.#refuse("held", this.#get(place), owner);
+    return this.#refuse("held", this.#table.get(place), owner);
   }
 
   /** Gives one endpoint up; false when it was not this owner's. */
@@ -132,7 +150,7 @@ export class Registry implements Router {
   /** Ends every wait: the relay goes down. */
   releaseParked(): void {
     this.parking.release(this.#startSpot, "offline");
-    for (const endpoints of this.#hosts.values()) for (const endpoint of endpoints) this.parking.release(endpoint.spot, "offline");
+    for (const endpoint of this.#table.all()) this.parking.release(endpoint.spot, "offline");
   }
 
   #settle(place: Place, present: Endpoint | undefined, member: Member, decision: BindDecision): BindOutcome {
@@ -143,20 +161,31 @@ export class Registry implements Router {
     let { claim } = member;
     if (decision.action === "rebind") {
       claim = endpoint.members.find((other) => other.owner.instance === owner.instance)?.claim ?? claim;
-      const replaced = this.#detach(endpoint, (other) => other.owner.instance === owner.instance && other.owner.slot === owner.slot);
+      const replaced = this.#detach(
+        endpoint,
+        (other) => other.owner.instance === owner.instance && other.owner.slot === owner.slot,
+      );
       // One process asked for the same place twice: the later wish stands, the earlier one is told.
-      for (const other of replaced) if (other.owner === owner && other.bind !== bind) owner.unbound(other.bind, "ERR_GGROK_TAKEN_OVER", owner.label);
+      for (const other of replaced)
+        if (other.owner === owner && other.bind !== bind)
+          owner.unbound(other.bind, "ERR_GGROK_TAKEN_OVER", owner.label);
     }
     if (decision.action === "take-over") {
       if (decision.fromLiving) endpoint.changes = recordChange(endpoint.changes, this.#deps.now());
-      for (const other of this.#detach(endpoint, () => true)) other.owner.unbound(other.bind, "ERR_GGROK_TAKEN_OVER", owner.label);
+      for (const other of this.#detach(endpoint, () => true))
+        other.owner.unbound(other.bind, "ERR_GGROK_TAKEN_OVER", owner.label);
     }
     endpoint.members = [...endpoint.members, { ...member, claim }];
     const owned = this.#owned.get(owner) ?? new Map<number, Endpoint>();
     this.#owned.set(owner, owned.set(bind, endpoint));
-    logEvent(this.#deps.logger, "endpoint.bound", { url: endpoint.url, agent: owner.label, how: decision.action }, `${endpoint.url} bound`);
+    logEvent(
+      this.#deps.logger,
+      "endpoint.bound",
+      { url: endpoint.url, agent: owner.label, how: decision.action },
+      `${endpoint.url} bound`,
+    );
     this.parking.release(endpoint.spot, "ready");
-    this.parking.release(this.#startSpot, "ready", (tag) => this.#locate(tag.host, tag.target) === endpoint);
+    this.parking.release(this.#startSpot, "ready", (tag) => this.#table.locate(tag.host, tag.target) === endpoint);
     return { bound: { url: endpoint.url, claim } };
   }
 
@@ -164,7 +193,8 @@ export class Registry implements Router {
     const url = endpoint?.url ?? "the name";
     const holder = why === "other-token" ? undefined : endpoint?.members[0]?.owner.label;
     const by = holder ?? "another agent";
-    if (why === "older-claim") return refusal("ERR_GGROK_TAKEN_OVER", `${url} was taken over by ${by}, which was started later`, holder);
+    if (why === "older-claim")
+      return refusal("ERR_GGROK_TAKEN_OVER", `${url} was taken over by ${by}, which was started later`, holder);
     const reasons: Readonly<Record<Exclude<Refusal, "older-claim">, string>> = {
       "other-token": `${url} belongs to another token`,
       "pooling-differs": `${url} is held by ${by}, and pooling must be on for both or for neither`,
@@ -179,36 +209,15 @@ export class Registry implements Router {
     for (const [other, owned] of this.#owned) {
       const endpoint = owned.get(bind);
       if (endpoint === undefined || other.instance !== owner.instance || other.principal !== owner.principal) continue;
-      if (endpoint.members.some((member) => member.owner === other && member.bind === bind && member.isGenerated)) return endpoint.place;
+      if (endpoint.members.some((member) => member.owner === other && member.bind === bind && member.isGenerated))
+        return endpoint.place;
     }
     return { host: `${generateName()}.${this.#deps.names.domain ?? ""}`, prefix: "" };
   }
 
-  #locate(host: string, target: string): Endpoint | undefined {
-    const exact = this.#match(host, target);
-    if (this.#deps.names.domain !== undefined) return exact;
-    const any = this.#match(ANY_HOST, target);
-    if (exact === undefined || any === undefined) return exact ?? any;
-    return any.place.prefix.length > exact.place.prefix.length ? any : exact;
-  }
-
-  #match(host: string, target: string): Endpoint | undefined {
-    // Longest prefix first, see #add.
-    return this.#hosts.get(host)?.find((endpoint) => isUnderPrefix(target, endpoint.place.prefix));
-  }
-
-  #get(place: Place): Endpoint | undefined {
-    return this.#hosts.get(place.host)?.find((endpoint) => endpoint.place.prefix === place.prefix);
-  }
-
   #add(place: Place, owner: Owner): Endpoint {
     const endpoint = new Endpoint(place, urlOfPlace(place, owner.origin));
-    const endpoints = [...(this.#hosts.get(place.host) ?? []), endpoint];
-    this.#hosts.set(
-      place.host,
-      endpoints.sort((a, b) => b.place.prefix.length - a.place.prefix.length),
-    );
-    this.#endpointCount += 1;
+    this.#table.add(endpoint);
     return endpoint;
   }
 
@@ -227,47 +236,20 @@ export class Registry implements Router {
   #remove(endpoint: Endpoint, test: (member: Member) => boolean): void {
     const gone = this.#detach(endpoint, test);
     for (const { owner } of gone) {
-      logEvent(this.#deps.logger, "endpoint.released", { url: endpoint.url, agent: owner.label }, `${endpoint.url} released`);
+      logEvent(
+        this.#deps.logger,
+        "endpoint.released",
+        { url: endpoint.url, agent: owner.label },
+        `${endpoint.url} released`,
+      );
     }
     if (endpoint.members.length > 0) return;
-    const left = (this.#hosts.get(endpoint.place.host) ?? []).filter((other) => other !== endpoint);
-    if (left.length > 0) this.#hosts.set(endpoint.place.host, left);
-    else this.#hosts.delete(endpoint.place.host);
-    this.#endpointCount -= 1;
+    this.#table.remove(endpoint);
     this.parking.release(endpoint.spot, "offline");
   }
 
   #startHoldLeft(): number {
     return this.#startedAt + this.#deps.holdMs - this.#deps.now();
-  }
-}
-
-/** Looks the endpoint up at every call, so that it follows takeovers and releases. */
-class RegistryRoute implements Route {
-  readonly #tag: ParkTag;
-  readonly #registry: Registry;
-  readonly #locate: (tag: ParkTag) => Endpoint | undefined;
-
-  constructor(tag: ParkTag, registry: Registry, locate: (tag: ParkTag) => Endpoint | undefined) {
-    this.#tag = tag;
-    this.#registry = registry;
-    this.#locate = locate;
-  }
-
-  get url(): string {
-    return this.#locate(this.#tag)?.url ?? `http://${this.#tag.host}`;
-  }
-
-  get stripPrefix(): string | undefined {
-    return this.#locate(this.#tag)?.stripPrefix;
-  }
-
-  open(head: Omit<HttpOpenHead, "bind">, handler: StreamHandler, o: { fin: boolean }): MuxStream | undefined {
-    return this.#locate(this.#tag)?.open(head, handler, o);
-  }
-
-  park(bytes: number, signal: AbortSignal): Promise<ParkResult> {
-    return this.#registry.park(this.#tag, bytes, signal);
   }
 }
 
