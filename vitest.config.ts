@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 // The workspace packages are tested from their sources: no build is needed first.
-const conditions = ["ggrok-source", "module", "node", "import", "default"];
+export const conditions = ["ggrok-source", "module", "node", "import", "default"];
 
 export default defineConfig({
   resolve: { conditions },
@@ -14,7 +14,7 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["packages/*/src/**/*.test.ts"], testTimeout: 10_000 },
+        test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "bench/*.test.ts"], testTimeout: 10_000 },
       },
       {
         extends: true,

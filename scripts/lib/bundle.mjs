@@ -1,0 +1,79 @@
+import { existsSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join, sep } from "node:path";
+import { build } from "esbuild";
+import { root } from "./run.mjs";
+
+const shared = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  conditions: ["ggrok-source"],
+  legalComments: "none",
+  logLevel: "warning",
+  metafile: true,
+  // CommonJS dependencies call require; an ES module has none of its own.
+  banner: {
+    js: 'import { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);',
+  },
+};
+
+/**
+ * The agent: one file with everything in it, the library's exports and `run` for the command line (ADR 3).
+ * `run` reaches the command line by a dynamic import, so that who uses the library alone does not evaluate it.
+ */
+export async function bundleClient() {
+  const source = join(root, "packages", "client", "src");
+  const dist = join(root, "packages", "client", "dist");
+  const { metafile } = await build({
+    ...shared,
+    target: "node22.19",
+    stdin: {
+      contents: `export * from "./index.ts";\nexport async function run() { await import("./bin.ts"); }\n`,
+      resolveDir: source,
+      loader: "ts",
+    },
+    outfile: join(dist, "ggrok.js"),
+    minify: true,
+    // Optional natives of ws, looked up at run time when they are there.
+    external: ["bufferutil", "utf-8-validate"],
+  });
+  await writeFile(join(dist, "licenses.txt"), await licenses(metafile));
+}
+
+/** The relay: its own sources and the protocol's; everything else is an ordinary dependency. */
+export async function bundleServer() {
+  const folder = join(root, "packages", "server");
+  const { dependencies, optionalDependencies } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+  await mkdir(join(folder, "dist"), { recursive: true });
+  await build({
+    ...shared,
+    banner: {},
+    target: "node24",
+    entryPoints: [join(folder, "src", "index.ts"), join(folder, "src", "bin.ts")],
+    outdir: join(folder, "dist"),
+    splitting: true,
+    chunkNames: "chunk-[hash]",
+    external: [...Object.keys(dependencies), ...Object.keys(optionalDependencies)],
+  });
+}
+
+/** The licence texts of everything bundled, as MIT and ISC ask for. */
+async function licenses(metafile) {
+  const folders = new Set();
+  for (const input of Object.keys(metafile.inputs)) {
+    const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input.split(sep).join("/"));
+    if (match?.[1] !== undefined) folders.add(match[1]);
+  }
+  const texts = [];
+  for (const folder of [...folders].sort()) {
+    const { name, version, license } = JSON.parse(await readFile(join(root, folder, "package.json"), "utf8"));
+    const file = ["LICENSE", "LICENSE.md", "LICENSE.txt", "license", "LICENCE"]
+      .map((base) => join(root, folder, base))
+      .find((path) => existsSync(path));
+    const text = file === undefined ? "" : await readFile(file, "utf8");
+    texts.push(`${name} ${version} (${license})\n\n${text.trim()}\n`);
+  }
+  return texts.join(`\n${"-".repeat(72)}\n\n`);
+}

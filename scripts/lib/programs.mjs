@@ -1,0 +1,75 @@
+// Programs from outside the npm registry that the tests use; `bench/prerequisites.ts` has those of the bench.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { chmod, rm, writeFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { run, SetupError } from "./run.mjs";
+
+/** A Debian policy script with exit code 101 keeps a freshly installed package from starting its service. */
+const POLICY = "/usr/sbin/policy-rc.d";
+
+const programs = {
+  chromium: {
+    commands: ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+    packages: ["chromium"],
+    elsewhere: "Chromium or Chrome: https://www.chromium.org/getting-involved/download-chromium/, `brew install --cask chromium`, `dnf install chromium`",
+  },
+  curl: { commands: ["curl"], packages: ["curl"], elsewhere: "curl: https://curl.se/download.html" },
+};
+
+/** What `npm test` needs. */
+export const TEST_PROGRAMS = ["chromium", "curl"];
+
+/** The path of the first of these commands that is installed. System folders count even where PATH leaves them out. */
+function find(commands) {
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"];
+  const endings = process.platform === "win32" ? [".exe", ".cmd"] : [""];
+  for (const command of commands) {
+    for (const folder of folders) {
+      for (const ending of endings) {
+        const path = join(folder, command + ending);
+        if (folder !== "" && existsSync(path)) return path;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Installs what is missing where that can be done, else says how to get each and fails. */
+export async function ensurePrograms(names) {
+  const missing = () => names.filter((name) => find(programs[name].commands) === undefined);
+  if (missing().length === 0) return;
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot && process.platform === "linux" && find(["apt-get"]) !== undefined) {
+    await aptInstall(missing().flatMap((name) => programs[name].packages));
+  }
+  const left = missing();
+  if (left.length > 0) {
+    const lines = left.map((name) => `  ${programs[name].elsewhere}`);
+    throw new SetupError(`Missing programs (on Debian or Ubuntu, root gets them installed):\n${lines.join("\n")}`);
+  }
+}
+
+async function aptInstall(packages) {
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const ownPolicy = !existsSync(POLICY);
+  if (ownPolicy) {
+    await writeFile(POLICY, "#!/bin/sh\nexit 101\n");
+    await chmod(POLICY, 0o755);
+  }
+  const removePolicy = () => spawnSync("rm", ["-f", POLICY]);
+  if (ownPolicy) process.once("exit", removePolicy);
+  try {
+    console.log(`Installing ${packages.join(", ")} …`);
+    const args = ["-y", "-qq", "--no-install-recommends", "install", ...packages];
+    // A fresh image has no package lists, an old one has stale ones: either way the lists come first.
+    await run("apt-get", ["-qq", "update"], { env });
+    const { code } = await run("apt-get", args, { env });
+    if (code !== 0) throw new SetupError(`apt-get could not install ${packages.join(", ")}`);
+  } finally {
+    if (ownPolicy) {
+      await rm(POLICY, { force: true });
+      process.removeListener("exit", removePolicy);
+    }
+  }
+}

@@ -1,0 +1,15 @@
+import { defineConfig } from "vitest/config";
+import { conditions } from "./vitest.config.ts";
+
+// The long forms, one after the other: each has the machine to itself, so that memory and times mean something.
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: ["ggrok-source"] } },
+  test: {
+    pool: "forks",
+    fileParallelism: false,
+    include: ["test/soak/**/*.soak.ts"],
+    testTimeout: 30 * 60_000,
+    hookTimeout: 120_000,
+  },
+});
