@@ -13,7 +13,7 @@ import {
   type StreamHandler,
   type StreamReset,
 } from "@ggrok/protocol";
-import { createIngress, type Ingress } from "../../packages/server/src/ingress/ingress.ts";
+import { createIngress, type Ingress, type IngressConfig } from "../../packages/server/src/ingress/ingress.ts";
 import type { ExchangeRecord } from "../../packages/server/src/observability/access-log.ts";
 import { createLogger } from "../../packages/server/src/observability/logger.ts";
 import type { ParkResult, Route, Router } from "../../packages/server/src/registry/route.ts";
@@ -124,6 +124,14 @@ export interface TestAgent {
 
 export type App = (exchange: Exchange) => void;
 
+/** How a world differs from the usual one. */
+export interface WorldOptions {
+  config?: Partial<IngressConfig>;
+  stripPrefix?: string;
+  /** Agents at the start. */
+  agents?: number;
+}
+
 /** A relay's visitors' side with real sockets, joined in memory to agents whose app is a function. */
 export class IngressWorld implements AsyncDisposable {
   readonly server: Server;
@@ -137,10 +145,10 @@ export class IngressWorld implements AsyncDisposable {
   parked = 0;
   app: App = (exchange) => exchange.answer(200, [], "ok");
 
-  constructor(o: { trustProxy?: readonly string[]; parkMs?: number; stripPrefix?: string } = {}) {
+  constructor(o: WorldOptions = {}) {
     this.ingress = createIngress({
       router: this.#router(o.stripPrefix),
-      config: { trustProxy: o.trustProxy ?? [], parkMs: o.parkMs ?? 5_000 },
+      config: { trustProxy: [], parkMs: 5_000, ...o.config },
       logger: createLogger({ format: "json", level: "silent" }),
       metrics: {
         countExchange: (record) => {
@@ -346,9 +354,7 @@ export class Visitor {
 }
 
 /** Starts a world; with an agent unless told otherwise. */
-export async function startIngress(
-  o: { trustProxy?: readonly string[]; parkMs?: number; stripPrefix?: string; agents?: number } = {},
-): Promise<IngressWorld> {
+export async function startIngress(o: WorldOptions = {}): Promise<IngressWorld> {
   const world = new IngressWorld(o);
   for (let i = 0; i < (o.agents ?? 1); i += 1) world.addAgent();
   return world.listen();

@@ -91,7 +91,7 @@ export class Dispatcher {
       const result = await this.#waitForAgent(signal);
       if (signal.aborted || result === "aborted") return;
       if (result !== "ready") {
-        this.#exchange.onRefused(CODE_OF_PARKING[result]);
+        this.#exchange.onRefused(this.#context.isDraining ? "ERR_GGROK_RELAY_DRAINING" : CODE_OF_PARKING[result]);
         return;
       }
       if (this.#tryOpen()) return;

@@ -49,6 +49,7 @@ export class HttpExchange implements StreamHandler, Stallable {
   #isUploadUnwanted = false;
   #bytesIn = 0;
   #readerProgress: Progress | undefined;
+  #firstByteTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
   #code: ErrorCode | undefined;
 
@@ -61,13 +62,15 @@ export class HttpExchange implements StreamHandler, Stallable {
     this.#answer = new Answer(res, head);
     this.#hasBodyEnded = !head.hasBody;
     this.#dispatcher = new Dispatcher(context, route, head, this);
-    this.#bodyProgress = head.hasBody ? new Progress(RELAY_LIMITS.bodyStallMs, RELAY_LIMITS.bodyStallBytes) : undefined;
+    const { bodyStallMs, bodyStallBytes } = context.stallLimits;
+    this.#bodyProgress = head.hasBody ? new Progress(bodyStallMs, bodyStallBytes) : undefined;
   }
 
   /** Sends the request on its way. Called once. */
   start(): void {
     this.#res.on("close", () => this.#onClose());
     if (this.#head.hasBody) this.#startBody();
+    else this.#startFirstByteClock();
     this.#dispatcher.open();
   }
 
@@ -80,7 +83,7 @@ export class HttpExchange implements StreamHandler, Stallable {
 
   /** What the request holds while it waits for an agent. */
   get heldBytes(): number {
-    return this.#replay?.bytes ?? 0;
+    return (this.#replay?.bytes ?? 0) + this.#req.readableLength;
   }
 
   onOpened(stream: MuxStream): void {
@@ -129,6 +132,7 @@ export class HttpExchange implements StreamHandler, Stallable {
 
   #onBodyEnd(): void {
     this.#hasBodyEnded = true;
+    this.#startFirstByteClock();
     if (!this.#answer.isBlocked) this.#context.stalls.remove(this);
     const raw = this.#req.rawTrailers;
     if (raw.length > 0) this.#trailers = passingTrailers(raw);
@@ -140,10 +144,24 @@ export class HttpExchange implements StreamHandler, Stallable {
     else stream.sendTrailers(this.#trailers);
   }
 
+  /** Where a front end breaks off by itself, the visitor gets our words before it does. */
+  #startFirstByteClock(): void {
+    if (this.#context.firstByteMs === undefined || this.#answer.hasHead) return;
+    this.#firstByteTimer = setTimeout(() => {
+      if (this.#answer.hasHead || this.#isClosed) return;
+      this.#stream?.reset(ResetCode.VisitorLeft);
+      this.#dispatcher.cancel();
+      this.#fail("ERR_GGROK_UPSTREAM_TIMEOUT", {
+        detail: "The platform in front of the relay waits no longer for the beginning of an answer.",
+      });
+    }, this.#context.firstByteMs);
+  }
+
   /** The response is out, or the visitor has left. */
   #onClose(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    clearTimeout(this.#firstByteTimer);
     this.#dispatcher.cancel();
     this.#replay?.drop();
     const isWhole = this.#res.writableFinished && !this.#answer.isBroken;
@@ -188,6 +206,7 @@ export class HttpExchange implements StreamHandler, Stallable {
       this.#answer.inform(head);
       return;
     }
+    clearTimeout(this.#firstByteTimer);
     if (this.#context.isDraining) this.#res.shouldKeepAlive = false;
     // Nobody asked for another protocol, so a 101 is as much garbage as a head without clear framing.
     if (!this.#answer.begin(head)) {
@@ -277,7 +296,7 @@ export class HttpExchange implements StreamHandler, Stallable {
 
   #waitForReader(): void {
     if (this.#readerProgress === undefined) {
-      this.#readerProgress = new Progress(RELAY_LIMITS.readerStallMs, 1);
+      this.#readerProgress = new Progress(this.#context.stallLimits.readerStallMs, 1);
       this.#res.on("drain", () => this.#onReaderDrain());
     }
     this.#context.stalls.add(this);
@@ -320,7 +339,7 @@ export class HttpExchange implements StreamHandler, Stallable {
     if (this.#isClosed) this.#lingerOn();
   }
 
-  #fail(code: ErrorCode, o: { close?: boolean } = {}): void {
+  #fail(code: ErrorCode, o: { close?: boolean; detail?: string } = {}): void {
     if (this.#isClosed) return;
     this.#stream = undefined;
     this.#code = code;

@@ -9,7 +9,7 @@ import { type ExchangeRecord, logExchange } from "../observability/access-log.ts
 import type { Logger } from "../observability/logger.ts";
 import type { Router } from "../registry/route.ts";
 import { handleClientError } from "./client-error.ts";
-import type { IngressContext } from "./context.ts";
+import type { IngressContext, StallLimits } from "./context.ts";
 import { errorAnswerBytes, sendError } from "./error-page.ts";
 import { plainAddress, TrustedPeers } from "./forwarded.ts";
 import { HttpExchange } from "./http.ts";
@@ -26,6 +26,10 @@ export interface IngressConfig {
   readonly trustProxy: readonly string[];
   /** How long a request waits for an agent that is away, in milliseconds. */
   readonly parkMs: number;
+  /** The platform's front end gives up on an answer that has not begun by then, in milliseconds. */
+  readonly firstByteMs?: number | undefined;
+  /** Instead of the relay's own limits. */
+  readonly stallLimits?: StallLimits;
 }
 
 /** What ingress counts. The fields are added to as exchanges end. */
@@ -79,9 +83,11 @@ class VisitorIngress implements Ingress, IngressContext {
   readonly logger: Logger;
   readonly relayId: string;
   readonly parkMs: number;
+  readonly firstByteMs: number | undefined;
+  readonly stallLimits: StallLimits;
   readonly trusted: TrustedPeers;
   readonly replayBudget = new ReplayBudget(RELAY_LIMITS.replayTotalBytes);
-  readonly stalls = new StallWatch(RELAY_LIMITS.stallCheckIntervalMs);
+  readonly stalls: StallWatch;
   readonly newRequestId: () => string;
 
   constructor(deps: IngressDeps) {
@@ -90,6 +96,9 @@ class VisitorIngress implements Ingress, IngressContext {
     this.logger = deps.logger;
     this.relayId = deps.relayId;
     this.parkMs = deps.config.parkMs;
+    this.firstByteMs = deps.config.firstByteMs;
+    this.stallLimits = deps.config.stallLimits ?? RELAY_LIMITS;
+    this.stalls = new StallWatch(this.stallLimits.stallCheckIntervalMs);
     this.trusted = new TrustedPeers(deps.config.trustProxy);
     this.newRequestId = deps.newRequestId ?? nanoid;
   }
