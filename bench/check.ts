@@ -21,13 +21,14 @@ const SETTINGS: Settings = {
 };
 
 assertPrerequisites();
-const { measurements } = await withWorkspace(BUILT_PROGRAMS, (context) => measure(context, SETTINGS));
+const { measurements, failures } = await withWorkspace(BUILT_PROGRAMS, (context) => measure(context, SETTINGS));
 const verdicts = judge(
   measurements,
   GOALS.filter(({ kind }) => kind !== "speed"),
   MARGIN,
 );
 console.log(formatVerdicts(verdicts));
+for (const failure of failures) console.log(`failed: ${failure}`);
 // A guarded figure that could not be taken is a failure too, or a broken bench would pass for ever.
 const failed = verdicts.filter(({ isMet }) => isMet !== true);
 console.log(

@@ -7,7 +7,7 @@ import { measureIdle } from "./idle.ts";
 import { measureMixed } from "./mixed.ts";
 import { measureSlowReaders } from "./slow-readers.ts";
 import { measureSmall, type SmallRun, summariseSmall } from "./small.ts";
-import { type Origins, startOrigins, startTargets, type Target, type TargetContext, TargetName } from "./targets.ts";
+import { startOrigins, startTargets, type Target, type TargetContext, TargetName } from "./targets.ts";
 import { measureUplink } from "./uplink.ts";
 
 /** Parts of a run, in the order they run. */
@@ -96,33 +96,32 @@ async function runMixed(targets: readonly Target[], settings: Settings): Promise
   return figures;
 }
 
-/** The parts that start a relay and agents of their own. */
-async function runOwn(context: TargetContext, origins: Origins, settings: Settings): Promise<Partial<Measurements>> {
-  const longer = settings.seconds * 2 + 2;
-  const own: Partial<Measurements> = {};
-  const wants = (part: Part): boolean => {
-    const isWanted = settings.parts.includes(part);
-    if (isWanted) console.error(part);
-    return isWanted;
-  };
-  if (wants("uplink")) own.uplink = await measureUplink(context, origins, longer);
-  if (wants("slow-readers")) own.slowReaders = await measureSlowReaders(context, origins, longer);
-  if (wants("idle")) own.idle = await measureIdle(context, settings.idleTunnels);
-  if (wants("distance")) own.distance = await measureDistance(context, origins, longer);
-  return own;
-}
+/** What a run gave: figures, peers that are not installed, and what went wrong. */
+export type Outcome = { measurements: Measurements; skipped: string[]; failures: string[] };
 
-/** Start what is compared, measure, and give the figures with the names of peers that are not installed. */
-export async function measure(
-  context: TargetContext,
-  settings: Settings,
-): Promise<{ measurements: Measurements; skipped: string[] }> {
-  const origins = await startOrigins(context);
-  const { targets, skipped } = await startTargets(context, origins, settings.targets);
+/** Start what is compared and measure. A part that fails is named and left out: it must not cost the other figures. */
+export async function measure(context: TargetContext, settings: Settings): Promise<Outcome> {
   const measurements: Measurements = { small: {}, bulk: {} };
-  if (settings.parts.includes("small")) measurements.small = await runSmall(targets, settings);
-  if (settings.parts.includes("bulk")) measurements.bulk = await runBulk(targets, settings, context.directory);
-  if (settings.parts.includes("mixed")) measurements.mixed = await runMixed(targets, settings);
-  // The targets stay up meanwhile; idle processes cost nothing and the origin is still needed.
-  return { measurements: { ...measurements, ...(await runOwn(context, origins, settings)) }, skipped };
+  const origins = await startOrigins(context);
+  const { targets, skipped, failures } = await startTargets(context, origins, settings.targets);
+  const longer = settings.seconds * 2 + 2;
+  const parts: Record<Part, () => Promise<Partial<Measurements>>> = {
+    small: async () => ({ small: await runSmall(targets, settings) }),
+    bulk: async () => ({ bulk: await runBulk(targets, settings, context.directory) }),
+    mixed: async () => ({ mixed: await runMixed(targets, settings) }),
+    // These start a relay and agents of their own; the targets stay up meanwhile, since idle they cost nothing.
+    uplink: async () => ({ uplink: await measureUplink(context, origins, longer) }),
+    "slow-readers": async () => ({ slowReaders: await measureSlowReaders(context, origins, longer) }),
+    idle: async () => ({ idle: await measureIdle(context, settings.idleTunnels) }),
+    distance: async () => ({ distance: await measureDistance(context, origins, longer) }),
+  };
+  for (const part of settings.parts) {
+    console.error(`== ${part}`);
+    try {
+      Object.assign(measurements, await parts[part]());
+    } catch (error) {
+      failures.push(`${part}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  return { measurements, skipped, failures };
 }

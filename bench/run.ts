@@ -49,7 +49,7 @@ const settings: Settings = {
 assertPrerequisites();
 const programs = { relayBin: values["relay-bin"], agentBin: values["agent-bin"], nodeFlags: [] };
 const startedAt = new Date();
-const { measurements, skipped } = await withWorkspace(programs, (context) => measure(context, settings));
+const { measurements, skipped, failures } = await withWorkspace(programs, (context) => measure(context, settings));
 const machine = describeMachine();
 const verdicts = judge(measurements);
 console.log(
@@ -58,12 +58,24 @@ console.log(
 console.log(`${formatMeasurements(measurements)}\n`);
 console.log(formatVerdicts(verdicts));
 if (skipped.length > 0) console.log(`\nnot on PATH, so not measured: ${skipped.join(", ")}`);
+if (failures.length > 0) {
+  console.log(`\nfailed:\n${failures.join("\n")}`);
+  process.exitCode = 1;
+}
 if (values.out !== undefined) {
   const goals = verdicts.map(({ goal, measured, isMet }) => {
     const { text, kind, relation, target, unit } = goal;
     return { text, kind, relation, target, unit, measured: measured ?? null, met: isMet ?? null };
   });
-  const result = { date: startedAt.toISOString(), machine, settings, goals, notMeasured: skipped, measurements };
+  const result = {
+    date: startedAt.toISOString(),
+    machine,
+    settings,
+    goals,
+    notMeasured: skipped,
+    failures,
+    measurements,
+  };
   await writeFile(
     values.out,
     `${JSON.stringify(result, (_key, value) => (typeof value === "number" ? Number(value.toPrecision(6)) : value), 2)}\n`,

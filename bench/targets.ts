@@ -91,12 +91,12 @@ export async function startGgrokTarget(
   };
 }
 
-/** Start everything that is compared; `skipped` names the peers that are not on PATH, `only` leaves out the rest. */
+/** Start everything that is compared; `only` leaves out the rest. Peers not on PATH are `skipped`. */
 export async function startTargets(
   context: TargetContext,
   origins: Origins,
   only?: readonly string[],
-): Promise<{ targets: Target[]; skipped: string[] }> {
+): Promise<{ targets: Target[]; skipped: string[]; failures: string[] }> {
   const { processes, directory } = context;
   const makers: Record<string, () => Promise<Target>> = {
     [TargetName.Node]: async () => {
@@ -127,11 +127,20 @@ export async function startTargets(
     if (only === undefined || only.includes(name)) targets.push(await make());
   }
   const skipped: string[] = [];
+  const failures: string[] = [];
   for (const peer of OPTIONAL_PEERS) {
+    if (only !== undefined && !only.includes(peer.name)) continue;
     const program = findProgram(peer.program);
-    if (program === undefined) skipped.push(peer.name);
-    else if (only === undefined || only.includes(peer.name))
+    if (program === undefined) {
+      skipped.push(peer.name);
+      continue;
+    }
+    try {
       targets.push(await peer.start({ ...context, origins }, program));
+    } catch (error) {
+      // A version with other flags than ours is no reason to lose the rest.
+      failures.push(`${peer.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
-  return { targets, skipped };
+  return { targets, skipped, failures };
 }
