@@ -30,8 +30,8 @@ const MEANING: Readonly<Record<string, ResetCode>> = {
 export function resetCodeOfError(error: unknown): ResetCode {
   if (error instanceof UpstreamError) return error.resetCode;
   const code = errorCode(error);
-  // llhttp's own codes, in both clients; and undici's words for an interim or switching answer nobody asked for.
-  if (code.startsWith("HPE_")) return ResetCode.UpstreamMalformed;
+  // The parser's errors of both clients; and undici's words for an interim or switching answer nobody asked for.
+  if (code.startsWith("HPE_") || (error instanceof Error && error.name === "HTTPParserError")) return ResetCode.UpstreamMalformed;
   if (code === "UND_ERR_SOCKET" && error instanceof Error && /^bad (response|upgrade)$/.test(error.message)) {
     return ResetCode.UpstreamMalformed;
   }

@@ -92,7 +92,7 @@ export class LanePool {
   };
 
   #drop(lane: Lane): void {
-    this.#all.delete(lane);
+    if (!this.#all.delete(lane)) return;
     // Graceful: undici may be in the middle of ending the lane's last request.
     void lane.client.close();
   }

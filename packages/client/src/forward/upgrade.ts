@@ -1,5 +1,7 @@
 import { type ClientRequest, type IncomingMessage, request as openRequest } from "node:http";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
 import { getField, type HeaderList, ResetCode, removeHopByHop, type StreamHandler, type StreamReset } from "@ggrok/protocol";
 import { Answer } from "./answer.ts";
 import type { Dial } from "./dial.ts";
@@ -129,9 +131,15 @@ export class UpgradeExchange implements StreamHandler {
   #end(settle: () => void): void {
     this.#timer?.stop();
     settle();
-    this.#request.destroy();
-    this.#socket?.destroy();
+    if (this.#socket === undefined) this.#request.destroy();
+    else cut(this.#socket);
   }
+}
+
+/** Ends a byte channel that did not come to its end: with RST, since FIN would tell the app that the visitor had finished. */
+function cut(socket: Duplex): void {
+  if (socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
+  else socket.destroy();
 }
 
 /** Upgrade and Connection belong to this hop too: it asks for the same switch. */
