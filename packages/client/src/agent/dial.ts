@@ -1,0 +1,228 @@
+import { readFileSync } from "node:fs";
+import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from "node:http";
+import { isIP, type LookupFunction } from "node:net";
+import type { Duplex } from "node:stream";
+import { rootCertificates } from "node:tls";
+import {
+  createWebSocketTransport,
+  ERRORS,
+  type ErrorCode,
+  GgrokError,
+  LIMITS,
+  PROTOCOL,
+  type Transport,
+} from "@ggrok/protocol";
+import { WebSocket } from "ws";
+import { z } from "zod";
+import type { RelayAddress } from "../config/relay-url.ts";
+import { configError } from "../config/values.ts";
+
+/** Where agents connect on a relay. */
+const AGENT_PATH = "/$$ggrok";
+/** From the first packet to the 101, milliseconds. A relay that takes the connection and says nothing is given up on. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How much of a refusal's body is read. */
+const REFUSAL_BYTES = 16_384;
+
+const refusalSchema = z.object({ code: z.string(), message: z.string(), supported: z.array(z.string()).optional() });
+
+/** How to get to the relay. */
+export interface DialOptions {
+  readonly relay: RelayAddress;
+  readonly token?: string;
+  /** Proxy named by the user; else the environment's variables decide. */
+  readonly proxy?: string;
+  /** PEM file with further authorities. */
+  readonly ca?: string;
+  readonly userAgent: string;
+}
+
+/** A try that came to nothing, with what the relay said about the next one. */
+export class DialError extends Error {
+  readonly error: GgrokError;
+  readonly isFinal: boolean;
+  readonly afterMs: number;
+  constructor(error: GgrokError, options: { isFinal: boolean; afterMs?: number }) {
+    super(error.message, { cause: error });
+    this.error = error;
+    this.isFinal = options.isFinal;
+    this.afterMs = options.afterMs ?? 0;
+  }
+}
+
+/** Opens a WebSocket to the relay and wraps it; every failure is a DialError. */
+export async function dial(options: DialOptions, signal: AbortSignal): Promise<Transport> {
+  const { relay } = options;
+  const url = `${relay.isSecure ? "wss" : "ws"}://${hostPart(relay)}${AGENT_PATH}`;
+  const agent = await chooseProxyAgent(options);
+  signal.throwIfAborted();
+  const ws = new WebSocket(url, PROTOCOL, {
+    perMessageDeflate: false,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    maxPayload: LIMITS.MESSAGE_BYTES_MAX,
+    followRedirects: false,
+    headers: {
+      "user-agent": options.userAgent,
+      ...(options.token !== undefined && { authorization: `Bearer ${options.token}` }),
+    },
+    ...(agent !== undefined && { agent }),
+    ...(relay.hostname.endsWith(".localhost") && { lookup: lookupLoopback }),
+    ...(options.ca !== undefined && { ca: readAuthorities(options.ca) }),
+  });
+  return await new Promise<Transport>((resolve, reject) => {
+    let socket: Duplex | undefined;
+    const abort = (): void => {
+      reject(signal.reason);
+      ws.terminate();
+    };
+    const fail = (error: unknown): void => {
+      signal.removeEventListener("abort", abort);
+      reject(error);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    // Stays for good: terminate() before "open" emits one more error, after this promise has settled.
+    ws.on("error", (cause) => fail(unreachable(relay, cause)));
+    ws.once("upgrade", (response: IncomingMessage) => {
+      socket = response.socket;
+    });
+    ws.once("unexpected-response", (request: ClientRequest, response: IncomingMessage) => {
+      void readRefusal(response).then((body) => {
+        fail(refusalOf(relay, response, body));
+        request.destroy();
+        ws.terminate();
+      });
+    });
+    ws.once("open", () => {
+      signal.removeEventListener("abort", abort);
+      if (socket === undefined) {
+        fail(unreachable(relay, new Error("no socket under the WebSocket")));
+        ws.terminate();
+        return;
+      }
+      resolve(createWebSocketTransport(ws, socket, "dialler"));
+    });
+  });
+}
+
+function hostPart(relay: RelayAddress): string {
+  const host = isIP(relay.hostname) === 6 ? `[${relay.hostname}]` : relay.hostname;
+  return `${host}:${relay.port}`;
+}
+
+/** `*.localhost` is this machine by RFC 6761, also where the system's resolver does not know it. */
+const lookupLoopback: LookupFunction = (_hostname, options, callback) => {
+  if (options.all === true) {
+    callback(null, [
+      { address: "127.0.0.1", family: 4 },
+      { address: "::1", family: 6 },
+    ]);
+  } else callback(null, "127.0.0.1", 4);
+};
+
+function readAuthorities(path: string): string[] {
+  try {
+    return [...rootCertificates, readFileSync(path, "utf8")];
+  } catch (cause) {
+    throw new DialError(configError(`the certificate authorities in ${path} cannot be read`, cause), { isFinal: true });
+  }
+}
+
+/** The way through a company's proxy, from `--proxy` or the environment. Loaded only when there is one. */
+async function chooseProxyAgent(options: DialOptions): Promise<HttpAgent | undefined> {
+  const { relay } = options;
+  const proxy = options.proxy ?? (await proxyOfEnvironment(relay));
+  if (proxy === "") return undefined;
+  const url = URL.parse(proxy);
+  const tls = options.ca === undefined ? {} : { ca: readAuthorities(options.ca) };
+  switch (url?.protocol) {
+    case "http:":
+    case "https:": {
+      const { HttpsProxyAgent } = await import("https-proxy-agent");
+      return new HttpsProxyAgent(url, tls);
+    }
+    case "socks:":
+    case "socks4:":
+    case "socks4a:":
+    case "socks5:":
+    case "socks5h:": {
+      const { SocksProxyAgent } = await import("socks-proxy-agent");
+      return new SocksProxyAgent(url);
+    }
+    default:
+      throw new DialError(configError(`the proxy "${proxy}" is not an http://, https:// or socks5:// URL`), {
+        isFinal: true,
+      });
+  }
+}
+
+async function proxyOfEnvironment(relay: RelayAddress): Promise<string> {
+  if (Object.keys(process.env).every((name) => !/^(https?|all)_proxy$/i.test(name))) return "";
+  const { getProxyForUrl } = await import("proxy-from-env");
+  // Asked about the https form: for wss it always answers "none".
+  return getProxyForUrl(relay.origin);
+}
+
+async function readRefusal(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of response) {
+      const part = Buffer.from(chunk as Uint8Array);
+      length += part.length;
+      chunks.push(part);
+      if (length >= REFUSAL_BYTES) break;
+    }
+  } catch {
+    // What has come so far has to do; the status alone says most of it.
+  }
+  return Buffer.concat(chunks).subarray(0, REFUSAL_BYTES).toString("utf8");
+}
+
+/** An answer other than 101: a relay's own words where it is one, else the status of whatever stands there. */
+function refusalOf(relay: RelayAddress, response: IncomingMessage, body: string): DialError {
+  const status = response.statusCode ?? 0;
+  const afterMs = retryAfterMs(response.headers["retry-after"]);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body);
+  } catch {
+    parsed = undefined;
+  }
+  const refusal = refusalSchema.safeParse(parsed);
+  if (refusal.success && isErrorCode(refusal.data.code)) {
+    const { code, message, supported } = refusal.data;
+    const isFinal = status < 500 && status !== 429 && status !== 408;
+    const versions =
+      supported === undefined ? "" : ` (this agent speaks ${PROTOCOL}, the relay ${supported.join(", ")})`;
+    return new DialError(new GgrokError(code, { message: `${message}${versions}` }), { isFinal, afterMs });
+  }
+  if (status === 401) return new DialError(new GgrokError("ERR_GGROK_TOKEN_REFUSED"), { isFinal: true });
+  if (status === 426) return new DialError(new GgrokError("ERR_GGROK_VERSION_UNSUPPORTED"), { isFinal: true });
+  const message = `${relay.origin} answered ${status}${status < 500 && status !== 429 ? ": no ggrok relay there" : ""}`;
+  return new DialError(new GgrokError("ERR_GGROK_RELAY_UNREACHABLE", { message }), { isFinal: false, afterMs });
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERRORS, code);
+}
+
+function retryAfterMs(value: string | undefined): number {
+  const seconds = Number(value);
+  return value !== undefined && Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : 0;
+}
+
+function unreachable(relay: RelayAddress, cause: unknown): DialError {
+  if (cause instanceof DialError) return cause;
+  const message = `${relay.origin} cannot be reached: ${describeCause(relay, cause)}`;
+  return new DialError(new GgrokError("ERR_GGROK_RELAY_UNREACHABLE", { message, cause }), { isFinal: false });
+}
+
+function describeCause(relay: RelayAddress, cause: unknown): string {
+  if (cause instanceof AggregateError && cause.errors.length > 0) return describeCause(relay, cause.errors[0]);
+  if (!(cause instanceof Error)) return String(cause);
+  const code = "code" in cause ? String(cause.code) : "";
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG" || code === "EPROTO") {
+    return `it does not speak TLS; a relay without TLS on this machine is written http://${hostPart(relay)}`;
+  }
+  return cause.message === "" ? code : cause.message;
+}

@@ -1,0 +1,32 @@
+import { runProgram } from "./cli/program.ts";
+
+// The process: the one place that knows signals. The first lets open exchanges finish, the second ends at once.
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => {
+    if (stop.signal.aborted) process.exit(1);
+    stop.abort(new Error(signal));
+  });
+}
+
+// `ggrok … | head -1` closes our output; the tunnel goes on without it.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
+
+const code = await runProgram(process.argv.slice(2), {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  stop: stop.signal,
+});
+
+// What was written goes out first; then nothing that still idles (a kept connection, a prompt) holds the process.
+await Promise.all(
+  [process.stdout, process.stderr].map((stream) => new Promise((resolve) => stream.write("", resolve))),
+);
+process.exit(code);

@@ -1,0 +1,274 @@
+import { resolve } from "node:path";
+import { GgrokError } from "@ggrok/protocol";
+import { STOP_GRACE_MS } from "../../agent/agent.ts";
+import { waitUntilListening } from "../../agent/app-watch.ts";
+import { composeTunnel, type RunningTunnel } from "../../compose.ts";
+import { parseRelayUrl, type RelayAddress } from "../../config/relay-url.ts";
+import { choose } from "../../config/settings.ts";
+import { type ListenAddress, parseDuration, parseListenAddress } from "../../config/values.ts";
+import { parseTarget, type Target } from "../../forward/target.ts";
+import { type Inspector, startInspector } from "../../inspector/server.ts";
+import { CLIENT_VERSION } from "../../version.ts";
+import { type Context, loadContext, pickToken, type RelayFlags, requireRelay } from "../context.ts";
+import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
+import type { Io } from "../io.ts";
+import { type LocalRelay, startLocalRelay } from "../local-relay.ts";
+import { type OpenLog, openLog } from "../open-log.ts";
+import { createJsonRenderer, createPlainRenderer, createScreenRenderer, type Renderer } from "../render.ts";
+
+/** Name of the one tunnel of a command line, as ngrok's agent calls it. */
+const TUNNEL_NAME = "command_line";
+const DEFAULT_WEB_ADDRESS = "127.0.0.1:4040";
+
+/** What `ggrok http` takes. */
+export interface HttpFlags extends RelayFlags {
+  readonly url?: string;
+  readonly domain?: string;
+  readonly subdomain?: string;
+  readonly hostname?: string;
+  readonly poolingEnabled?: boolean;
+  readonly takeover?: boolean;
+  readonly stripPrefix?: boolean;
+  readonly timeout?: string;
+  readonly webAddr?: string;
+  readonly inspect?: boolean;
+  readonly log?: string;
+  readonly logFormat?: "json" | "logfmt" | "term";
+  readonly logLevel?: "debug" | "info" | "warn" | "error";
+  readonly json?: boolean;
+  /** False with `--no-retry`. */
+  readonly retry: boolean;
+  readonly wait?: string;
+  readonly local?: boolean;
+  readonly proxy?: string;
+  readonly ca?: string;
+}
+
+/** The command line, checked as far as it can be without reading anything. */
+interface HttpRequest {
+  readonly target: Target;
+  readonly label: string;
+  readonly url: string | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly waitMs: number | undefined;
+  readonly webAddress: ListenAddress | false | undefined;
+  readonly flags: HttpFlags;
+}
+
+/** `ggrok http <target>`: a tunnel that stays until a signal or an error that retrying cannot cure. Returns the exit code. */
+export async function runHttp(targetText: string, flags: HttpFlags, io: Io): Promise<number> {
+  const request = readCommandLine(targetText, flags);
+  const context = loadContext(flags, io);
+  const log = openLog({
+    flags,
+    layers: context.layers,
+    io,
+    isQuietByDefault: flags.json === true || isScreen(flags, io),
+  });
+  let local: LocalRelay | undefined;
+  try {
+    local = flags.local === true ? await startLocalRelay({ cwd: io.cwd, env: io.env }) : undefined;
+    const relay =
+      local === undefined
+        ? await requireRelay(context, flags, io)
+        : { value: parseRelayUrl(local.origin), source: "flag" as const };
+    const token = local === undefined ? pickToken(context, relay, flags, io) : undefined;
+    return await serveTunnel({ request, context, relay: relay.value, token, log, io, local });
+  } finally {
+    await local?.stop();
+    log.close();
+  }
+}
+
+function readCommandLine(targetText: string, flags: HttpFlags): HttpRequest {
+  const target = parseFlag("target", () => parseTarget(targetText));
+  const names = [flags.url, flags.domain, flags.subdomain, flags.hostname].filter((name) => name !== undefined);
+  if (names.length > 1) throw new UsageError("--url, --domain, --subdomain and --hostname mean the same: give one");
+  const { timeout, wait, webAddr } = flags;
+  if (flags.local === true && flags.relay !== undefined)
+    throw new UsageError("--local brings its own relay: --relay has no place beside it");
+  return {
+    target,
+    label: `${target.scheme}://${target.authority}${target.basePath}`,
+    url: names[0],
+    timeoutMs: timeout === undefined ? undefined : parseFlag("--timeout", () => parseDuration(timeout)),
+    waitMs: wait === undefined ? undefined : parseFlag("--wait", () => parseDuration(wait)),
+    webAddress: webAddr === undefined ? undefined : parseFlag("--web-addr", () => parseWebAddress(webAddr)),
+    flags,
+  };
+}
+
+function parseWebAddress(text: string): ListenAddress | false {
+  return text === "false" ? false : parseListenAddress(text);
+}
+
+function isScreen(flags: HttpFlags, io: Io): boolean {
+  return (
+    flags.json !== true &&
+    io.stdout.isTTY &&
+    io.env["TERM"] !== "dumb" &&
+    !isTruthy(io.env["CI"]) &&
+    flags.log !== "stdout"
+  );
+}
+
+function isTruthy(value: string | undefined): boolean {
+  return value !== undefined && value !== "" && value !== "0" && value !== "false";
+}
+
+interface Serving {
+  readonly request: HttpRequest;
+  readonly context: Context;
+  readonly relay: RelayAddress;
+  readonly token: string | undefined;
+  readonly log: OpenLog;
+  readonly io: Io;
+  readonly local: LocalRelay | undefined;
+}
+
+async function serveTunnel(o: Serving): Promise<number> {
+  const { request, io } = o;
+  const isReady = await waitForApp(request, io);
+  if (isReady === "stopped") return ExitCode.Ok;
+  const view: { tunnel?: RunningTunnel; webUrl?: string } = {};
+  const renderer = createRenderer(o, view);
+  const tunnel = composeTunnel({
+    ...planOf(o),
+    onNotice: (text) => renderer.notice(text),
+    onExchange: (e) => e.phase === "start" && renderer.exchangeStarted(e),
+    onAppChange: (isListening) => reportApp(isListening, request, renderer),
+  });
+  view.tunnel = tunnel;
+  tunnel.events.tap((event) => renderer.event(event));
+  let inspector: Inspector | undefined;
+  try {
+    inspector = await openInspector(o, tunnel);
+    if (inspector !== undefined) {
+      view.webUrl = inspector.url;
+      tunnel.events.emit("inspector.online", { url: inspector.url });
+    }
+    tunnel.app.check();
+    tunnel.agent.start();
+    void o.local?.ended.then((reason) => renderer.notice(reason));
+    return await untilOver(tunnel, o);
+  } finally {
+    await tunnel.close();
+    renderer.stop();
+    await inspector?.close();
+  }
+}
+
+/** Waits for a signal, the end of the agent, or the end of the local relay. */
+async function untilOver(tunnel: RunningTunnel, o: Serving): Promise<number> {
+  const { stop } = o.io;
+  const stopped = new Promise<"stopped">((resolve) => {
+    if (stop.aborted) resolve("stopped");
+    stop.addEventListener("abort", () => resolve("stopped"), { once: true });
+  });
+  const localEnded = o.local?.ended.then((reason) => new Error(reason));
+  const outcome = await Promise.race([stopped, tunnel.agent.ended, ...(localEnded === undefined ? [] : [localEnded])]);
+  if (outcome === "stopped" || outcome === undefined) {
+    await tunnel.close(STOP_GRACE_MS);
+    return ExitCode.Ok;
+  }
+  throw outcome;
+}
+
+async function waitForApp(request: HttpRequest, io: Io): Promise<"ready" | "stopped"> {
+  if (request.waitMs === undefined) return "ready";
+  const deadline = AbortSignal.timeout(request.waitMs);
+  try {
+    await waitUntilListening(request.target, AbortSignal.any([deadline, io.stop]));
+    return "ready";
+  } catch (cause) {
+    if (io.stop.aborted) return "stopped";
+    throw new GgrokError("ERR_GGROK_APP_NOT_READY", {
+      message: `nothing listened on ${request.target.authority} within ${request.waitMs / 1_000} s`,
+      cause,
+    });
+  }
+}
+
+function planOf(o: Serving): Omit<Parameters<typeof composeTunnel>[0], "onNotice"> {
+  const { request, context, io } = o;
+  const { flags } = request;
+  const fromFile = (pick: "proxy" | "ca"): string | undefined =>
+    choose(flags[pick], undefined, context.layers, (config) => config[pick])?.value;
+  const ca = fromFile("ca");
+  const proxy = fromFile("proxy");
+  return {
+    relay: o.relay,
+    ...(o.token !== undefined && { token: o.token }),
+    ...(proxy !== undefined && { proxy }),
+    ...(ca !== undefined && { ca: resolve(io.cwd, ca) }),
+    target: request.target,
+    targetLabel: request.label,
+    name: TUNNEL_NAME,
+    ...(request.url !== undefined && { url: request.url }),
+    isPooling: flags.poolingEnabled === true,
+    isTakeover: flags.takeover === true,
+    isPrefixStripped: flags.stripPrefix === true,
+    ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
+    retry: flags.retry,
+    folder: io.cwd,
+    stateDir: context.paths.stateDir,
+  };
+}
+
+function reportApp(isListening: boolean, request: HttpRequest, renderer: Renderer): void {
+  if (isListening) renderer.appListens(`${request.target.authority} accepts connections now`);
+  else renderer.appListens(`nothing listens on ${request.target.authority} yet`);
+}
+
+function createRenderer(o: Serving, view: { tunnel?: RunningTunnel; webUrl?: string }): Renderer {
+  const { request, io, log } = o;
+  if (request.flags.json === true) return createJsonRenderer(io, log.log);
+  if (!isScreen(request.flags, io)) return createPlainRenderer(io, log.log, [TUNNEL_NAME]);
+  return createScreenRenderer({
+    output: io,
+    log: log.log,
+    relay: o.relay.origin,
+    version: CLIENT_VERSION,
+    live: () => {
+      const { tunnel } = view;
+      const latencyMs = tunnel?.agent.latencyMs;
+      const isAppThere = tunnel?.app.isListening !== false;
+      return {
+        ...(latencyMs !== undefined && { latencyMs }),
+        ...(view.webUrl !== undefined && { webUrl: view.webUrl }),
+        tunnels: (tunnel?.agent.tunnels ?? []).map((t) => ({
+          target: t.spec.target,
+          ...(t.url !== undefined && { url: t.url }),
+          ...(!isAppThere && { note: `nothing listens on ${request.target.authority} yet` }),
+        })),
+        ...(tunnel !== undefined && { figures: tunnel.stats.read() }),
+      };
+    },
+  });
+}
+
+async function openInspector(o: Serving, tunnel: RunningTunnel): Promise<Inspector | undefined> {
+  const { request, context } = o;
+  const address = request.webAddress ?? webAddressOfFile(context) ?? parseListenAddress(DEFAULT_WEB_ADDRESS);
+  if (address === false) return undefined;
+  return await startInspector(address, {
+    version: CLIENT_VERSION,
+    relay: o.relay.origin,
+    isOnline: () => tunnel.agent.isOnline,
+    phase: () => tunnel.agent.phase,
+    latencyMs: () => tunnel.agent.latencyMs,
+    tunnels: () =>
+      tunnel.agent.tunnels.map((t) => ({
+        name: t.spec.name,
+        url: t.url,
+        target: t.spec.target,
+        isInspected: request.flags.inspect !== false,
+        figures: tunnel.stats.read(),
+      })),
+  });
+}
+
+function webAddressOfFile(context: Context): ListenAddress | false | undefined {
+  const value = choose(undefined, undefined, context.layers, (config) => config.agent?.web_addr)?.value;
+  return value === undefined || value === false ? value : parseListenAddress(String(value));
+}

@@ -1,0 +1,70 @@
+import { resolve } from "node:path";
+import { currentPathSource, type Paths, resolvePaths } from "../config/paths.ts";
+import { parseRelayUrl, type RelayAddress } from "../config/relay-url.ts";
+import { type Chosen, chooseRelay, chooseToken, type Layers, loadLayers } from "../config/settings.ts";
+import { escapeForTerminal } from "./escape.ts";
+import { parseFlag } from "./exit-codes.ts";
+import { noRelayError } from "./first-use.ts";
+import type { Io } from "./io.ts";
+import { confirmProject } from "./trust.ts";
+
+/** Flags that every command which speaks to a relay takes. */
+export interface RelayFlags {
+  readonly relay?: string;
+  readonly authtoken?: string;
+  readonly insecure?: boolean;
+  readonly config?: string;
+}
+
+/** Settings and folders, read once per command. */
+export interface Context {
+  readonly paths: Paths;
+  readonly layers: Layers;
+  /** The file that `login` and `config` write to. */
+  readonly configPath: string;
+}
+
+/** Where the user's configuration is: `--config`, `GGROK_CONFIG`, or the platform's place. */
+export function locateConfig(flags: { config?: string }, io: Io): { paths: Paths; named?: string; configPath: string } {
+  const paths = resolvePaths({ ...currentPathSource(), env: io.env });
+  const named = flags.config ?? (io.env["GGROK_CONFIG"] === "" ? undefined : io.env["GGROK_CONFIG"]);
+  const path = named === undefined ? undefined : resolve(io.cwd, named);
+  return { paths, configPath: path ?? paths.userConfig, ...(path !== undefined && { named: path }) };
+}
+
+/** Reads all configuration there is. */
+export function loadContext(flags: { config?: string }, io: Io, o: { mayBeMissing?: boolean } = {}): Context {
+  const { paths, named, configPath } = locateConfig(flags, io);
+  const layers = loadLayers({
+    env: io.env,
+    cwd: io.cwd,
+    userConfig: paths.userConfig,
+    ...(named !== undefined && { named }),
+    ...o,
+  });
+  for (const warning of layers.warnings) io.stderr.write(`ggrok: ${escapeForTerminal(warning)}\n`);
+  return { paths, layers, configPath };
+}
+
+/** The relay to use, confirmed where only a project file names it; ends with exit code 3 when there is none. */
+export async function requireRelay(context: Context, flags: RelayFlags, io: Io): Promise<Chosen<RelayAddress>> {
+  const { relay } = flags;
+  if (relay !== undefined) parseFlag("--relay", () => parseRelayUrl(relay, flags));
+  const chosen = chooseRelay(context.layers, flags);
+  if (chosen === undefined) throw noRelayError();
+  const { project } = context.layers;
+  if (chosen.source === "project" && project !== undefined) await confirmProject(project, context.paths.stateDir, io);
+  return chosen;
+}
+
+/** The token this relay may see, if there is one. */
+export function pickToken(
+  context: Context,
+  relay: Chosen<RelayAddress>,
+  flags: RelayFlags,
+  io: Io,
+): string | undefined {
+  const { token, note } = chooseToken(context.layers, relay, flags.authtoken);
+  if (note !== undefined) io.stderr.write(`ggrok: ${escapeForTerminal(note)}\n`);
+  return token;
+}

@@ -1,0 +1,127 @@
+import { hostname, userInfo } from "node:os";
+import { Agent } from "./agent/agent.ts";
+import { AppWatch } from "./agent/app-watch.ts";
+import { recallName, releaseName, rememberName } from "./agent/chosen-names.ts";
+import { EventHub } from "./agent/events.ts";
+import { canonicalFolder, loadAgentId } from "./agent/identity.ts";
+import type { RelayAddress } from "./config/relay-url.ts";
+import type { ExchangeEvent } from "./forward/exchange.ts";
+import { createForwarder } from "./forward/forwarder.ts";
+import type { Target } from "./forward/target.ts";
+import { ExchangeStats } from "./inspector/exchange-stats.ts";
+import { CLIENT_VERSION } from "./version.ts";
+
+/** Everything decided: what remains is to do it. */
+export interface TunnelPlan {
+  readonly relay: RelayAddress;
+  readonly token?: string;
+  readonly proxy?: string;
+  readonly ca?: string;
+  readonly target: Target;
+  /** The target as shown to people, and under which a chosen name is remembered. */
+  readonly targetLabel: string;
+  readonly name: string;
+  readonly url?: string;
+  readonly isPooling: boolean;
+  readonly isTakeover: boolean;
+  readonly isPrefixStripped: boolean;
+  readonly timeoutMs?: number;
+  readonly retry: boolean;
+  readonly folder: string;
+  readonly stateDir: string;
+  readonly onNotice?: (text: string) => void;
+  readonly onExchange?: (event: ExchangeEvent) => void;
+  readonly onAppChange?: (isListening: boolean) => void;
+}
+
+/** A tunnel in the making or at work. */
+export interface RunningTunnel {
+  readonly agent: Agent;
+  readonly events: EventHub;
+  readonly stats: ExchangeStats;
+  readonly app: AppWatch;
+  /** Ends the tunnel, then what served it. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** Puts agent and forwarder together. Nothing happens before `agent.start()`. */
+export function composeTunnel(plan: TunnelPlan): RunningTunnel {
+  const events = new EventHub();
+  const stats = new ExchangeStats();
+  const place = { stateDir: plan.stateDir, relayOrigin: plan.relay.origin, folder: canonicalFolder(plan.folder) };
+  const app = new AppWatch(plan.target, (isListening) => plan.onAppChange?.(isListening));
+  const onExchange = (exchange: ExchangeEvent): void => {
+    if (exchange.phase === "start") stats.started();
+    else finishExchange(exchange, { events, stats, app });
+    plan.onExchange?.(exchange);
+  };
+  const forwarder = createForwarder({
+    target: plan.target,
+    tunnel: plan.name,
+    onExchange,
+    ...(plan.timeoutMs !== undefined && { timeoutMs: plan.timeoutMs }),
+  });
+  const recalledUrl = plan.url === undefined ? recallName(place, plan.targetLabel) : undefined;
+  const agent = new Agent({
+    relay: plan.relay,
+    userAgent: `ggrok/${CLIENT_VERSION}`,
+    ...(plan.token !== undefined && { token: plan.token }),
+    ...(plan.proxy !== undefined && { proxy: plan.proxy }),
+    ...(plan.ca !== undefined && { ca: plan.ca }),
+    agentId: loadAgentId({ stateDir: plan.stateDir, folder: plan.folder, relayOrigin: plan.relay.origin }),
+    label: describeSelf(),
+    retry: plan.retry,
+    events,
+    ...(plan.onNotice !== undefined && { onNotice: plan.onNotice }),
+    tunnels: [
+      {
+        name: plan.name,
+        target: plan.targetLabel,
+        ...(plan.url !== undefined && { url: plan.url }),
+        ...(recalledUrl !== undefined && { recalledUrl }),
+        isPooling: plan.isPooling,
+        isTakeover: plan.isTakeover,
+        isPrefixStripped: plan.isPrefixStripped,
+        onStream: (stream, head, fin) => forwarder.onStream(stream, head, fin),
+      },
+    ],
+  });
+  events.on("tunnel.online", ({ url }) => {
+    if (plan.url === undefined) rememberName(place, plan.targetLabel, url);
+  });
+  const close = async (graceMs?: number): Promise<void> => {
+    app.stop();
+    await agent.close(graceMs);
+    // The sessions are over: what an exchange still waits for would reach nobody.
+    forwarder.destroy();
+    await forwarder.close();
+    if (plan.url === undefined) releaseName(place, plan.targetLabel);
+  };
+  return { agent, events, stats, app, close };
+}
+
+function finishExchange(exchange: ExchangeEvent, o: { events: EventHub; stats: ExchangeStats; app: AppWatch }): void {
+  const durationMs = exchange.durationMs ?? 0;
+  o.stats.ended(durationMs);
+  if (exchange.error === "ERR_GGROK_UPSTREAM_REFUSED") o.app.check();
+  o.events.emit("request", {
+    id: exchange.id,
+    method: exchange.method,
+    path: exchange.path,
+    ...(exchange.status !== undefined && { status: exchange.status }),
+    durationMs: Math.round(durationMs * 10) / 10,
+    bytesIn: exchange.bytesIn ?? 0,
+    bytesOut: exchange.bytesOut ?? 0,
+  });
+}
+
+/** Who holds a name, for others with the same token. */
+function describeSelf(): string {
+  let user = "someone";
+  try {
+    user = userInfo().username;
+  } catch {
+    // A container's user may have no name.
+  }
+  return `${user}@${hostname()}`.slice(0, 128);
+}

@@ -1,0 +1,90 @@
+import { resolve } from "node:path";
+import { GgrokError } from "@ggrok/protocol";
+import { composeTunnel } from "./compose.ts";
+import { currentPathSource, resolvePaths } from "./config/paths.ts";
+import { choose, chooseRelay, chooseToken, loadLayers } from "./config/settings.ts";
+import { configError } from "./config/values.ts";
+import type { Target } from "./forward/target.ts";
+import type { Listener, TunnelOptions } from "./types.ts";
+
+/** Name of a tunnel that has none, as ngrok's agent calls it. */
+const DEFAULT_NAME = "command_line";
+
+/**
+ * Opens a tunnel to `target` and waits until the relay confirmed it. Settings come in the order of the command line:
+ * options, environment, the user's file. A project file is not read: a library is not asked questions.
+ */
+export async function openListener(
+  target: Target,
+  targetLabel: string,
+  options: TunnelOptions,
+  onClosed?: () => Promise<void>,
+): Promise<Listener> {
+  options.signal?.throwIfAborted();
+  const { env } = process;
+  const paths = resolvePaths(currentPathSource());
+  const named = env["GGROK_CONFIG"];
+  const { project: _project, ...layers } = loadLayers({
+    env,
+    cwd: process.cwd(),
+    userConfig: paths.userConfig,
+    ...(named !== undefined && named !== "" && { named: resolve(named) }),
+  });
+  const relay = chooseRelay(layers, {
+    ...(options.relay !== undefined && { relay: options.relay }),
+    ...(options.insecure !== undefined && { insecure: options.insecure }),
+  });
+  if (relay === undefined) throw configError("no relay: give `relay`, set GGROK_RELAY, or run `ggrok login RELAY`");
+  const { token } = chooseToken(layers, relay, options.authtoken);
+  const proxy = choose(options.proxy, undefined, layers, (config) => config.proxy)?.value;
+  const ca = choose(options.ca, undefined, layers, (config) => config.ca)?.value;
+  const tunnel = composeTunnel({
+    relay: relay.value,
+    ...(token !== undefined && { token }),
+    ...(proxy !== undefined && { proxy }),
+    ...(ca !== undefined && { ca: resolve(ca) }),
+    target,
+    targetLabel,
+    name: options.name ?? DEFAULT_NAME,
+    ...(options.url !== undefined && { url: options.url }),
+    isPooling: options.poolingEnabled === true,
+    isTakeover: options.takeover === true,
+    isPrefixStripped: options.stripPrefix === true,
+    ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
+    retry: options.retry !== false,
+    folder: options.folder ?? process.cwd(),
+    stateDir: paths.stateDir,
+  });
+  const { agent, events } = tunnel;
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= tunnel.close().then(() => onClosed?.());
+    return closing;
+  };
+  const onAbort = (): void => void close();
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  const closed = agent.ended.then(async (error) => {
+    options.signal?.removeEventListener("abort", onAbort);
+    await close();
+    return error;
+  });
+  agent.start();
+  try {
+    await agent.ready;
+  } catch (error) {
+    await close();
+    options.signal?.throwIfAborted();
+    throw error;
+  }
+  return {
+    url() {
+      const url = agent.tunnels[0]?.url;
+      if (url === undefined) throw new GgrokError("ERR_GGROK_INTERNAL");
+      return url;
+    },
+    close,
+    on: (event, listener) => events.on(event, listener),
+    closed,
+    [Symbol.asyncDispose]: close,
+  };
+}

@@ -1,0 +1,99 @@
+import type { Server } from "node:http";
+
+/** Fields of every event, by the event's name. The same objects go out with `--json`, the name first. */
+export interface EventMap {
+  "session.connecting": { attempt: number };
+  "session.online": { attempt: number; resumed: boolean };
+  "session.reconnecting": { attempt: number; delayMs: number; reason: string };
+  "tunnel.online": { name: string; url: string; target: string };
+  "tunnel.offline": { name: string; reason: string };
+  "inspector.online": { url: string };
+  /** One finished exchange. `status` is missing when there was no answer. */
+  request: {
+    id: string;
+    method: string;
+    path: string;
+    status?: number;
+    durationMs: number;
+    bytesIn: number;
+    bytesOut: number;
+  };
+  error: { code: string; message: string };
+}
+
+/** Name of an event. */
+export type EventName = keyof EventMap;
+
+/** Where a relay is, and how to get there. */
+export interface RelayOptions {
+  /** `host`, `host:port` or `https://…`; `http://…` to loopback. Default: `GGROK_RELAY`, then the user's configuration file. */
+  relay?: string;
+  /** Token for the relay. Default: `GGROK_AUTHTOKEN`, then the one stored for this relay. */
+  authtoken?: string;
+  /** Allow `http://` to a relay beyond loopback. Default: false. */
+  insecure?: boolean;
+  /** URL of an HTTP or SOCKS proxy on the way to the relay. Default: `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`. */
+  proxy?: string;
+  /** Path of a PEM file with further certificate authorities for the relay. */
+  ca?: string;
+  /** Folder this agent counts as being in: names are kept for it. Default: the working directory. */
+  folder?: string;
+  /** False: a relay that cannot be reached is an error instead of a reason to try again. Default: true. */
+  retry?: boolean;
+  /** Aborting closes the listener, or the attempt to get one. */
+  signal?: AbortSignal;
+}
+
+/** How a tunnel is to be. */
+export interface TunnelOptions extends RelayOptions {
+  /** Wanted public address: a URL, a host, or a bare name below the relay's domain. Default: one that is kept for this folder. */
+  url?: string;
+  /** Name of the tunnel in events. Default: `command_line`, as in ngrok's agent. */
+  name?: string;
+  /** Share the address with other agents that pool too. Default: false. */
+  poolingEnabled?: boolean;
+  /** Take the address from another living agent with the same token. Default: false. */
+  takeover?: boolean;
+  /** Remove the path prefix of `url` before the request reaches the app. Default: false. */
+  stripPrefix?: boolean;
+  /** Longest silence of the app, milliseconds: 504 before the head, a broken transfer after it. Default: none. */
+  timeoutMs?: number;
+}
+
+/** Options of `forward()`. */
+export interface ForwardOptions extends TunnelOptions {
+  /** What to expose: a port, `host:port` or an `http(s)://` URL. */
+  addr: number | string;
+}
+
+/** Options of `serve()`. */
+export type ServeOptions = TunnelOptions;
+
+/** A tunnel that is online. */
+export interface Listener extends AsyncDisposable {
+  /** The public URL, confirmed by the relay. */
+  url(): string;
+  /** Lets open exchanges finish (10 s at most) and ends the tunnel. */
+  close(): Promise<void>;
+  /** Listens to one kind of event; returns a function that stops it. */
+  on<E extends EventName>(event: E, listener: (fields: EventMap[E]) => void): () => void;
+  /** Settles when the tunnel is over: undefined after `close()`, else the error that ended it. */
+  readonly closed: Promise<Error | undefined>;
+}
+
+/** A listener of Node's `request` event; Express apps are such functions. */
+export type NodeListener = (
+  request: import("node:http").IncomingMessage,
+  response: import("node:http").ServerResponse,
+) => unknown;
+
+/** A fetch handler: the web's Request in, Response out. */
+export type FetchHandler = (request: Request) => Response | Promise<Response>;
+
+/** What `serve()` takes, in the order in which it is recognised. A function of fewer than two parameters is a fetch handler. */
+export type Servable =
+  | Server
+  | { readonly server: Server; ready(): PromiseLike<unknown> }
+  | { fetch: FetchHandler }
+  | NodeListener
+  | FetchHandler;
