@@ -2,7 +2,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { nodeOrThrow, main, root, tool } from "./lib/run.mjs";
+import { main, nodeOrThrow, root, tool } from "./lib/run.mjs";
 
 /** Builds all packages. */
 export async function build() {

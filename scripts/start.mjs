@@ -68,7 +68,10 @@ function start(name, script, args, onLine) {
 function waiter(what, pick) {
   let done;
   const promise = new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new SetupError(`${what} within ${START_TIMEOUT_MS / 1_000} s.`)), START_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => reject(new SetupError(`${what} within ${START_TIMEOUT_MS / 1_000} s.`)),
+      START_TIMEOUT_MS,
+    );
     done = (value) => {
       clearTimeout(timer);
       resolve(value);
@@ -131,14 +134,17 @@ await main(async () => {
       ["--port", String(port), "--domain", "localhost", "--bind", "127.0.0.1", "--log-format", "json"],
       (line) => {
         listening.listen(line);
-        if (line.level === "warn" || line.level === "error" || line.level >= 40) console.error(`[relay] ${JSON.stringify(line)}`);
+        if (line.level === "warn" || line.level === "error" || line.level >= 40)
+          console.error(`[relay] ${JSON.stringify(line)}`);
       },
     );
     programs.unshift(relay);
     await settle(relay, Promise.race([listening.promise, stopped]));
     if (stopping) return 0;
 
-    const online = waiter("The agent opened no tunnel", (event) => (event.event === "tunnel.online" ? event.url : undefined));
+    const online = waiter("The agent opened no tunnel", (event) =>
+      event.event === "tunnel.online" ? event.url : undefined,
+    );
     let inspectorUrl;
     const agent = start(
       "agent",
@@ -148,7 +154,8 @@ await main(async () => {
         online.listen(event);
         if (event.event === "inspector.online") inspectorUrl = event.url;
         if (event.event === "inspector.online" && isUp) console.log(`Inspector:       ${event.url}`);
-        if (event.event === "request") console.log(`${event.method} ${event.path} ${event.status ?? "-"} ${event.durationMs} ms`);
+        if (event.event === "request")
+          console.log(`${event.method} ${event.path} ${event.status ?? "-"} ${event.durationMs} ms`);
         if (event.event === "error") console.error(`${event.code}: ${event.message}`);
         if (event.event === "session.reconnecting") console.error(`Reconnecting: ${event.reason}`);
       },

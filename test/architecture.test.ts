@@ -52,13 +52,16 @@ const IO_MODULES = /^node:(net|tls|http|https|http2|dgram|fs|child_process|readl
 type Import = { readonly file: string; readonly specifier: string };
 
 /** A specifier behind `from`, `import` or `import(`, at the start of a statement or of a call; comments are cut first. */
-const SPECIFIER = /(?:^|[;{}\s])(?:import|export)\b[^;"'()]*?\bfrom\s*["']([^"']+)["']|^\s*import\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/gm;
+const SPECIFIER =
+  /(?:^|[;{}\s])(?:import|export)\b[^;"'()]*?\bfrom\s*["']([^"']+)["']|^\s*import\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/gm;
 
 async function importsOf(name: string): Promise<Import[]> {
   const source = `${packages}${name}/src/`;
   const entries = await readdir(source, { recursive: true, withFileTypes: true });
   const files = entries
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts") && !/\.(test|contract|test-d)\.ts$/.test(entry.name))
+    .filter(
+      (entry) => entry.isFile() && entry.name.endsWith(".ts") && !/\.(test|contract|test-d)\.ts$/.test(entry.name),
+    )
     .map((entry) => relative(source, `${entry.parentPath}/${entry.name}`).replaceAll("\\", "/"));
   const found: Import[] = [];
   for (const file of files) {
@@ -95,7 +98,7 @@ describe("the import reader", () => {
     const text = [
       'import { a } from "./a.ts";',
       'import type { B } from "./b.ts";',
-      "import {\n  c,\n  d,\n} from \"./c.ts\";",
+      'import {\n  c,\n  d,\n} from "./c.ts";',
       'export { e } from "./e.ts";',
       'import "./f.ts";',
       'const g = await import("./g.ts");',
@@ -109,7 +112,9 @@ describe("the import reader", () => {
 describe.each(Object.keys(PACKAGE_EDGES))("packages/%s", (name) => {
   it("imports no workspace package but those below it", async () => {
     const wrong = (await importsOf(name))
-      .filter(({ specifier }) => specifier === "ggrok" || specifier.startsWith("@ggrok/") || specifier.startsWith("ggrok/"))
+      .filter(
+        ({ specifier }) => specifier === "ggrok" || specifier.startsWith("@ggrok/") || specifier.startsWith("ggrok/"),
+      )
       .filter(({ specifier }) => !PACKAGE_EDGES[name]?.includes(specifier))
       .map(({ file, specifier }) => `${name}/src/${file} imports ${specifier}`);
     expect(wrong).toEqual([]);
@@ -146,7 +151,8 @@ it("keeps sockets and files out of the protocol", async () => {
 });
 
 it("names modules of Node with node:", async () => {
-  const bare = /^(assert|buffer|child_process|crypto|dns|events|fs|http|https|net|os|path|stream|tls|url|util|zlib)(\/|$)/;
+  const bare =
+    /^(assert|buffer|child_process|crypto|dns|events|fs|http|https|net|os|path|stream|tls|url|util|zlib)(\/|$)/;
   const all = await Promise.all(Object.keys(PACKAGE_EDGES).map(importsOf));
   expect(all.flat().filter(({ specifier }) => bare.test(specifier))).toEqual([]);
 });

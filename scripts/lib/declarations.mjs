@@ -68,7 +68,9 @@ export async function copyDeclarations(name, { allow }) {
     await mkdir(dirname(join(dist, target)), { recursive: true });
     await writeFile(
       join(dist, target),
-      text.replace(/^\/\/# sourceMappingURL=.*$/m, "").replace(IMPORTS, (whole, ...rest) => rewrite(whole, rest.at(-1))),
+      text
+        .replace(/^\/\/# sourceMappingURL=.*$/m, "")
+        .replace(IMPORTS, (whole, ...rest) => rewrite(whole, rest.at(-1))),
     );
   }
 }

@@ -12,7 +12,8 @@ const programs = {
   chromium: {
     commands: ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
     packages: ["chromium"],
-    elsewhere: "Chromium or Chrome: https://www.chromium.org/getting-involved/download-chromium/, `brew install --cask chromium`, `dnf install chromium`",
+    elsewhere:
+      "Chromium or Chrome: https://www.chromium.org/getting-involved/download-chromium/, `brew install --cask chromium`, `dnf install chromium`",
   },
   curl: { commands: ["curl"], packages: ["curl"], elsewhere: "curl: https://curl.se/download.html" },
 };
