@@ -11,6 +11,8 @@ class Wire implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   isDown = false;
+  /** Relay-to-agent bytes after which the next connection is cut, once. */
+  cutAfterBytes: number | undefined;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -37,6 +39,14 @@ class Wire implements AsyncDisposable {
         });
         from.pipe(to);
       }
+      const limit = wire.cutAfterBytes;
+      if (limit === undefined) return;
+      wire.cutAfterBytes = undefined;
+      let passed = 0;
+      relaySide.prependListener("data", (chunk: Buffer) => {
+        passed += chunk.length;
+        if (passed >= limit) agentSide.resetAndDestroy();
+      });
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -96,6 +106,20 @@ describe("a broken link", () => {
     for (const delay of delays) expect(delay).toBeLessThanOrEqual(30_000);
     wire.isDown = false;
     expect((await agent.event("session.online", 2))["resumed"]).toBe(true);
+  });
+});
+
+describe("a handshake that breaks", () => {
+  // The 101, the welcome and the bound of a first connection come to some 700 bytes in all.
+  it.each([1, 150, 300, 450, 600, 680, 760])("after %i bytes from the relay costs no name", async (bytes) => {
+    await using relay = await RelayProcess.start();
+    await using wire = await Wire.to(relay.port);
+    wire.cutAfterBytes = bytes;
+    await using place = new Place();
+    await using agent = place.ggrok(["http", "--json", "--relay", wire.origin, "--url", "mine", "3000"]);
+    expect((await agent.event("tunnel.online"))["url"]).toMatch(/^http:\/\/mine\.localhost:/);
+    agent.kill();
+    expect(await agent.exited).toBe(0);
   });
 });
 

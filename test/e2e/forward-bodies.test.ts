@@ -19,7 +19,9 @@ it("sends a body with its length as the visitor wrote it", async () => {
     socket.write("HTTP/1.1 204 No Content\r\n\r\n");
   });
   await using world = new ForwardWorld(app.port);
-  await world.open({ method: "POST", fields: ["Host", "demo.test", "content-LENGTH", "5", "X-A", "b"], body: "hello" }).ended();
+  await world
+    .open({ method: "POST", fields: ["Host", "demo.test", "content-LENGTH", "5", "X-A", "b"], body: "hello" })
+    .ended();
   expect(request).toBe(
     "POST / HTTP/1.1\r\nHost: demo.test\r\ncontent-LENGTH: 5\r\nX-A: b\r\nConnection: keep-alive\r\n\r\nhello",
   );
@@ -134,7 +136,9 @@ describe("Expect: 100-continue", () => {
 
 describe("an answer before the end of the upload", () => {
   it("arrives whole, and the rest of the upload is not wanted", async () => {
-    await using app = await startApp((_request, response) => response.writeHead(401, { "content-length": "6" }).end("go off"));
+    await using app = await startApp((_request, response) =>
+      response.writeHead(401, { "content-length": "6" }).end("go off"),
+    );
     await using world = new ForwardWorld(app.port);
     const visit = world.open({ method: "POST", isOpen: true });
     visit.write(Buffer.alloc(65_536));

@@ -19,15 +19,45 @@ async function exchange(o: { method?: string; target?: string; fields?: string[]
   const answer = await visit.ended();
   const lines = request.split("\r\n\r\n")[0]?.split("\r\n") ?? [];
   const own = /^(host|connection):/i;
-  return { line: lines[0], fields: lines.slice(1).filter((line) => !own.test(line)), request, heads: visit.heads, ...answer };
+  return {
+    line: lines[0],
+    fields: lines.slice(1).filter((line) => !own.test(line)),
+    request,
+    heads: visit.heads,
+    ...answer,
+  };
 }
 
 const long = "v".repeat(7 * 1024);
 const FIELDS: Record<string, string[]> = {
-  "order, case and duplicates": ["x-B", "1", "X-a", "2", "X-B", "3", "x-b", "4", "accept", "*/*", "AccEPT", "text/html"],
+  "order, case and duplicates": [
+    "x-B",
+    "1",
+    "X-a",
+    "2",
+    "X-B",
+    "3",
+    "x-b",
+    "4",
+    "accept",
+    "*/*",
+    "AccEPT",
+    "text/html",
+  ],
   "latin1 bytes and UTF-8 bytes": ["X-Latin", "\u00fcber\u00ff", "X-Utf8", Buffer.from("日本 ü").toString("latin1")],
   "empty values": ["X-Empty", "", "X-After", "1", "X-Empty", ""],
-  "names of Object.prototype": ["__proto__", "a", "constructor", "b", "toString", "c", "__proto__", "d", "hasOwnProperty", "e"],
+  "names of Object.prototype": [
+    "__proto__",
+    "a",
+    "constructor",
+    "b",
+    "toString",
+    "c",
+    "__proto__",
+    "d",
+    "hasOwnProperty",
+    "e",
+  ],
   "80 fields": Array.from({ length: 160 }, (_, i) => (i % 2 === 0 ? `X-Field-${i / 2}` : `value ${i}`)),
   "values of 7 KiB": ["Cookie", long, "X-Long", long],
   "several cookies": ["Cookie", "a=1", "Cookie", "b=2; c=3"],
@@ -54,12 +84,24 @@ describe.each([
     expect(seen.body).toHaveLength(0);
   });
 
-  it.each(["/", "//", "//x@y/z", "/a/../b", "/./", "/?", "/?b?c", "/%zz", "/%00", "/%2e%2e/%2F", "/;a=b,c", "/a#b", "/[x]|{y}^`\"<>", "/\u00fc\u00ff"])(
-    "carries the target %s as it is",
-    async (target) => {
-      expect((await exchange({ target, full })).line).toBe(`GET ${target} HTTP/1.1`);
-    },
-  );
+  it.each([
+    "/",
+    "//",
+    "//x@y/z",
+    "/a/../b",
+    "/./",
+    "/?",
+    "/?b?c",
+    "/%zz",
+    "/%00",
+    "/%2e%2e/%2F",
+    "/;a=b,c",
+    "/a#b",
+    '/[x]|{y}^`"<>',
+    "/\u00fc\u00ff",
+  ])("carries the target %s as it is", async (target) => {
+    expect((await exchange({ target, full })).line).toBe(`GET ${target} HTTP/1.1`);
+  });
 
   it("keeps the visitor's Host", async () => {
     const seen = await exchange({ full });

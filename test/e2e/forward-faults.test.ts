@@ -35,8 +35,16 @@ describe.each([
     ["closes inside the head", "HTTP/1.1 200 OK\r\nX-A: b\r\n", ResetCode.UpstreamReset],
     ["answers garbage", "SSH-2.0-OpenSSH_9.2\r\n", ResetCode.UpstreamMalformed],
     ["answers garbage in a field", "HTTP/1.1 200 OK\r\nbad name: x\r\n\r\n", ResetCode.UpstreamMalformed],
-    ["answers with a head too large", `HTTP/1.1 200 OK\r\nX: ${"x".repeat(200_000)}\r\n\r\n`, ResetCode.UpstreamMalformed],
-    ["switches protocols unasked", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nabc", ResetCode.UpstreamMalformed],
+    [
+      "answers with a head too large",
+      `HTTP/1.1 200 OK\r\nX: ${"x".repeat(200_000)}\r\n\r\n`,
+      ResetCode.UpstreamMalformed,
+    ],
+    [
+      "switches protocols unasked",
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nabc",
+      ResetCode.UpstreamMalformed,
+    ],
   ])("gives no answer when it %s", async (_what, answer, code) => {
     await using app = await startRawApp(async (socket, received) => {
       await received.until("\r\n\r\n");
@@ -239,7 +247,10 @@ describe("localhost", () => {
     await using app = await startApp((request, response) => response.end(request.headers.host), host);
     for (const target of [String(app.port), `http://localhost:${app.port}`, `dev.localhost:${app.port}`]) {
       await using world = new ForwardWorld(target);
-      for (const fields of [["Host", "demo.test"], ["Host", "demo.test", "Keep-Alive", "x"]]) {
+      for (const fields of [
+        ["Host", "demo.test"],
+        ["Host", "demo.test", "Keep-Alive", "x"],
+      ]) {
         expect((await world.open({ fields }).ended()).body.toString()).toBe("demo.test");
       }
     }
@@ -250,7 +261,9 @@ describe("localhost", () => {
     await using world = new ForwardWorld(port);
     for (const host of ["127.0.0.1", "::1", "127.0.0.1"]) {
       const server = createServer((socket) => {
-        socket.on("data", () => socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${host.length}\r\n\r\n${host}`));
+        socket.on("data", () =>
+          socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${host.length}\r\n\r\n${host}`),
+        );
       }).listen(port, host);
       await once(server, "listening");
       expect((await world.open({}).ended()).body.toString()).toBe(host);
@@ -265,7 +278,10 @@ describe("an https target", () => {
   const cert = readFileSync(new URL("fixtures/upstream-cert.pem", import.meta.url));
 
   async function startTlsApp() {
-    const server = createHttpsServer({ key, cert }, (request, response) => request.pipe(response)).listen(0, "127.0.0.1");
+    const server = createHttpsServer({ key, cert }, (request, response) => request.pipe(response)).listen(
+      0,
+      "127.0.0.1",
+    );
     await once(server, "listening");
     return {
       port: (server.address() as AddressInfo).port,
@@ -342,7 +358,8 @@ describe("closing", () => {
     for (const visit of visits) await visit.until(() => visit.body.length > 0);
     world.forwarder.destroy();
     for (const visit of visits) expect((await visit.failed()).code).toBe(ResetCode.Draining);
-    for (const socket of [...app.sockets]) if (!socket.closed) await within(once(socket, "close"), "the connection's end");
+    for (const socket of [...app.sockets])
+      if (!socket.closed) await within(once(socket, "close"), "the connection's end");
   });
 });
 
@@ -361,7 +378,9 @@ it("reuses its connections: 200 requests in turn take one of each kind", async (
 it("keeps 300 exchanges at once apart", async () => {
   await using app = await startApp((request, response) => {
     const chunks: Buffer[] = [];
-    request.on("data", (chunk) => chunks.push(chunk)).on("end", () => response.end(`${request.url} ${Buffer.concat(chunks)}`));
+    request
+      .on("data", (chunk) => chunks.push(chunk))
+      .on("end", () => response.end(`${request.url} ${Buffer.concat(chunks)}`));
   });
   await using world = new ForwardWorld(app.port);
   const visits = Array.from({ length: 300 }, (_, i) =>

@@ -1,5 +1,5 @@
-import { once } from "node:events";
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import type { Socket } from "node:net";
 import { ResetCode } from "@ggrok/protocol";
 import { expect, it } from "vitest";
@@ -32,7 +32,12 @@ it("asks the app for the switch as the visitor did, and passes its 101 on as it 
   expect(visit.stream.dispatched).toBe(true);
   const [line, ...fields] = request.split("\r\n\r\n")[0]?.split("\r\n") ?? [];
   expect(line).toBe("GET /base/ws?x HTTP/1.1");
-  expect(fields.filter((field) => !/^connection:/i.test(field))).toEqual(["Host: demo.test", "upgrade: Echo/2", "X-A: b", "x-a: c"]);
+  expect(fields.filter((field) => !/^connection:/i.test(field))).toEqual([
+    "Host: demo.test",
+    "upgrade: Echo/2",
+    "X-A: b",
+    "x-a: c",
+  ]);
   expect(fields.filter((field) => /^connection: upgrade$/i.test(field))).toHaveLength(1);
 });
 
@@ -98,7 +103,9 @@ it("keeps each direction's end apart: the app's first", async () => {
 
 it("passes any other answer on as an ordinary one", async () => {
   await using app = await startSwitching((socket) => {
-    socket.write("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 401 No\r\nContent-Length: 3\r\nX-A: b\r\n\r\nno!");
+    socket.write(
+      "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 401 No\r\nContent-Length: 3\r\nX-A: b\r\n\r\nno!",
+    );
   });
   await using world = new ForwardWorld(app.port);
   const visit = world.open({ kind: "upgrade", fields: FIELDS, isOpen: true });
@@ -181,7 +188,8 @@ it("breaks when the app's connection breaks, and frees the app when the visitor 
   const [, socket] = sockets;
   if (socket === undefined) throw new Error("no second connection");
   left.leave();
-  await within(once(socket, "close"), "the app's close");
+  const [error] = await within(once(socket, "error"), "the app's error");
+  expect(error).toMatchObject({ code: "ECONNRESET" });
   expect(world.forwarder.openExchanges).toBe(0);
 });
 
@@ -214,7 +222,18 @@ it("carries a WebSocket to a real server", async () => {
   const visit = world.open({
     kind: "upgrade",
     isOpen: true,
-    fields: ["Host", "h", "Upgrade", "websocket", "Connection", "Upgrade", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", key],
+    fields: [
+      "Host",
+      "h",
+      "Upgrade",
+      "websocket",
+      "Connection",
+      "Upgrade",
+      "Sec-WebSocket-Version",
+      "13",
+      "Sec-WebSocket-Key",
+      key,
+    ],
   });
   const head = await visit.answered();
   expect(head.fields).toContain("Sec-WebSocket-Accept");

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
-import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer, type Socket } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
 import type { HeaderList, HttpOpenHead, MuxStream, ResponseHead, StreamHandler, StreamReset } from "@ggrok/protocol";
 import { ResetCode } from "@ggrok/protocol";
 import type { ExchangeEvent } from "../../packages/client/src/forward/exchange.ts";
@@ -116,7 +116,11 @@ export class Visit {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#watchers.delete(look);
-        reject(new Error(`not in ${DEADLINE_MS} ms; heads ${JSON.stringify(this.heads)}, ${this.body.length} bytes, reset ${JSON.stringify(this.reset)}`));
+        reject(
+          new Error(
+            `not in ${DEADLINE_MS} ms; heads ${JSON.stringify(this.heads)}, ${this.body.length} bytes, reset ${JSON.stringify(this.reset)}`,
+          ),
+        );
       }, DEADLINE_MS);
       const look = () => {
         let value: T | undefined | false;
@@ -220,15 +224,24 @@ class FakeStream implements MuxStream {
 }
 
 /** An HTTP app on loopback. */
-export async function startApp(listener: RequestListener, host = "127.0.0.1"): Promise<App<Server>> {
-  return listen(createServer(listener), host);
+export async function startApp(
+  listener: (...o: Parameters<RequestListener>) => void | Promise<void>,
+  host = "127.0.0.1",
+): Promise<App<Server>> {
+  return listen(
+    createServer((request, response) => void listener(request, response)),
+    host,
+  );
 }
 
 /** An app that speaks bytes: to see a request as it was sent, and to answer what no HTTP server would. */
-export async function startRawApp(onConnection: (socket: Socket, received: Received) => void, host = "127.0.0.1"): Promise<App<TcpServer>> {
+export async function startRawApp(
+  onConnection: (socket: Socket, received: Received) => void | Promise<void>,
+  host = "127.0.0.1",
+): Promise<App<TcpServer>> {
   const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
     socket.on("error", () => {});
-    onConnection(socket, new Received(socket));
+    void onConnection(socket, new Received(socket));
   });
   return listen(server, host);
 }

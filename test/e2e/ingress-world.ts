@@ -141,6 +141,7 @@ export class IngressWorld implements AsyncDisposable {
   readonly signal = new Signal();
   readonly #agents: TestAgent[] = [];
   readonly #clients = new Set<Visitor>();
+  readonly #sockets = new Set<Socket>();
   redispatches = 0;
   parked = 0;
   app: App = (exchange) => exchange.answer(200, [], "ok");
@@ -169,6 +170,10 @@ export class IngressWorld implements AsyncDisposable {
       shouldUpgradeCallback: (req: Parameters<Ingress["shouldUpgrade"]>[0]) => ingress.shouldUpgrade(req),
     };
     this.server = createServer(options, (req, res) => ingress.onRequest(req, res));
+    this.server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
     this.server.on("checkContinue", (req, res) => ingress.onRequest(req, res));
     this.server.on("checkExpectation", (req, res) => ingress.onRequest(req, res));
     this.server.on("upgrade", (req, socket, head) => ingress.onUpgrade(req, socket, head));
@@ -289,7 +294,7 @@ export class IngressWorld implements AsyncDisposable {
     for (const client of this.#clients) client.socket.destroy();
     for (const agent of [...this.#agents]) agent.lose();
     this.ingress.destroy();
-    this.server.closeAllConnections();
+    for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => {
       this.server.close(() => resolve());
     });

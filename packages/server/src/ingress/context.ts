@@ -24,7 +24,7 @@ export interface IngressContext extends HeadContext {
   /** The relay is leaving: what cannot be served now is not parked. */
   readonly isDraining: boolean;
   /** An exchange has ended; called exactly once for each that began. */
-  onEnd(exchange: object, record: ExchangeRecord): void;
+  onEnd(record: ExchangeRecord): void;
   /** An exchange was sent again after its session broke. */
   onRedispatch(): void;
 }

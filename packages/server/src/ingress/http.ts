@@ -168,7 +168,7 @@ export class HttpExchange implements StreamHandler, Stallable {
     if (!isWhole) this.#stream?.reset(ResetCode.VisitorLeft);
     if (isWhole && !this.#hasBodyEnded) this.#lingerOn();
     else this.#context.stalls.remove(this);
-    this.#context.onEnd(this, {
+    this.#context.onEnd({
       id: this.#head.requestId,
       host: this.#head.host,
       method: this.#head.method,

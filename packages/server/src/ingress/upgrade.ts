@@ -237,7 +237,7 @@ export class UpgradeExchange implements StreamHandler {
     this.#dispatcher.cancel();
     if (this.#splice !== undefined) this.#splice.closed();
     else if (this.#answer?.isEnded !== true) this.#stream?.reset(ResetCode.VisitorLeft);
-    this.#context.onEnd(this, {
+    this.#context.onEnd({
       id: this.#head.requestId,
       host: this.#head.host,
       method: this.#head.method,
