@@ -1,0 +1,126 @@
+import { z } from "zod";
+import { GgrokError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+import { type HeaderList, isFieldValue, isTarget, isToken, validateFields } from "./headers.ts";
+
+/** Facts beside a head; unknown keys are ignored by the peer. */
+export interface OpenMeta {
+  /** Address of the visitor. */
+  client?: string;
+  [key: string]: unknown;
+}
+
+/** Head of a visitor's request. */
+export interface HttpOpenHead {
+  kind: "http" | "upgrade";
+  /** The agent's own number of the endpoint. */
+  bind: number;
+  /** Shown to the visitor, in the relay's log and on the agent's screen. */
+  requestId: string;
+  method: string;
+  target: string;
+  version: "1.0" | "1.1";
+  fields: HeaderList;
+  meta?: OpenMeta;
+}
+
+/** Opens a raw byte channel. */
+export interface TcpOpenHead {
+  kind: "tcp";
+  /** The agent's number of the endpoint, or its name when a connector asks. */
+  bind: number | string;
+  requestId: string;
+  meta?: OpenMeta;
+}
+
+/** Head of OPEN. */
+export type OpenHead = HttpOpenHead | TcpOpenHead;
+
+/** Head of an answer, interim or final. */
+export interface ResponseHead {
+  status: number;
+  reason: string;
+  fields: HeaderList;
+}
+
+const bindNumber = z.int().min(0).max(0xffff_ffff);
+const requestId = z.string().min(1).max(128);
+const meta = z.record(z.string(), z.unknown()).optional();
+const fieldList = z.array(z.string());
+
+const httpTuple = z.tuple([
+  z.enum(["http", "upgrade"]),
+  bindNumber,
+  requestId,
+  z.string(),
+  z.string(),
+  z.enum(["1.0", "1.1"]),
+  fieldList,
+  meta,
+]);
+const tcpTuple = z.tuple([z.literal("tcp"), z.union([bindNumber, z.string().min(1).max(255)]), requestId, meta]);
+const responseTuple = z.tuple([z.int().min(100).max(999), z.string(), fieldList]);
+const trailersTuple = z.tuple([fieldList]);
+
+/** The JSON tuple of an OPEN head. */
+export function openTuple(head: OpenHead): unknown[] {
+  const tuple: unknown[] =
+    head.kind === "tcp"
+      ? [head.kind, head.bind, head.requestId]
+      : [head.kind, head.bind, head.requestId, head.method, head.target, head.version, head.fields];
+  if (head.meta !== undefined) tuple.push(head.meta);
+  return tuple;
+}
+
+/** Validates the tuple of an OPEN head. @throws GgrokError violation for its shape, head-invalid for its content */
+export function parseOpenTuple(value: unknown): OpenHead {
+  if (Array.isArray(value) && value[0] === "tcp") {
+    const tcp = tcpTuple.safeParse(value);
+    if (!tcp.success) throw malformed("OPEN head");
+    const [kind, bind, id, facts] = tcp.data;
+    checkValue(id, "request id");
+    return { kind, bind, requestId: id, ...(facts !== undefined && { meta: facts }) };
+  }
+  const http = httpTuple.safeParse(value);
+  if (!http.success) throw malformed("OPEN head");
+  const [kind, bind, id, method, target, version, fields, facts] = http.data;
+  if (method.length > 64 || !isToken(method)) throw invalid("the method is not a token");
+  if (target.length > LIMITS.TARGET_BYTES_MAX) {
+    throw invalid(`the target has ${target.length} bytes, ${LIMITS.TARGET_BYTES_MAX} are allowed`);
+  }
+  if (!isTarget(target)) throw invalid("the target has a character no target can carry");
+  checkValue(id, "request id");
+  validateFields(fields);
+  return { kind, bind, requestId: id, method, target, version, fields, ...(facts !== undefined && { meta: facts }) };
+}
+
+/** Validates the tuple of a HEAD. */
+export function parseResponseTuple(value: unknown): ResponseHead {
+  const parsed = responseTuple.safeParse(value);
+  if (!parsed.success) throw malformed("HEAD");
+  const [status, reason, fields] = parsed.data;
+  checkValue(reason, "reason");
+  validateFields(fields);
+  return { status, reason, fields };
+}
+
+/** Validates the tuple of TRAILERS. */
+export function parseTrailersTuple(value: unknown): HeaderList {
+  const parsed = trailersTuple.safeParse(value);
+  if (!parsed.success) throw malformed("TRAILERS");
+  const [fields] = parsed.data;
+  validateFields(fields);
+  return fields;
+}
+
+function checkValue(text: string, what: string): void {
+  if (!isFieldValue(text)) throw invalid(`the ${what} has a character it cannot carry`);
+}
+
+function invalid(message: string): GgrokError {
+  return new GgrokError("ERR_GGROK_HEAD_INVALID", { message });
+}
+
+function malformed(what: string): GgrokError {
+  return new GgrokError("ERR_GGROK_PROTOCOL_VIOLATION", { message: `${what} has the wrong shape` });
+}

@@ -1,0 +1,102 @@
+import { FRAME_HEADER_BYTES, FLAG_FIN, type FrameType, putFrameHeader } from "../wire/frame.ts";
+
+/** First slab, in bytes: what an idle session spends on a PING. */
+const FIRST_SLAB_BYTES = 1_024;
+/** Largest slab and so the largest batch, in bytes. */
+const MAX_SLAB_BYTES = 65_536;
+
+/**
+ * Gathers the frames of one turn of the event loop into one WebSocket message. Messages are cut out of a slab one behind
+ * the other and handed over without a copy, so a message kept for retransmission pins little more than itself.
+ */
+export class BatchWriter {
+  #slab: Buffer = Buffer.alloc(0);
+  #start = 0;
+  #end = 0;
+  #nextSlabBytes = FIRST_SLAB_BYTES;
+  #serial = 0;
+
+  /** Number of the batch being gathered; rises with each {@link take}. */
+  get serial(): number {
+    return this.#serial;
+  }
+
+  /** Whether nothing is gathered. */
+  get isEmpty(): boolean {
+    return this.#start === this.#end;
+  }
+
+  /** Whether a frame with this payload goes into the present slab. */
+  fits(payloadBytes: number): boolean {
+    return this.#slab.length - this.#end >= FRAME_HEADER_BYTES + payloadBytes;
+  }
+
+  /** Whether payload bytes can be added to the last frame. */
+  hasRoom(payloadBytes: number): boolean {
+    return this.#slab.length - this.#end >= payloadBytes;
+  }
+
+  /** Whether a frame with this payload can go into any slab. */
+  static isBatchable(payloadBytes: number): boolean {
+    return FRAME_HEADER_BYTES + payloadBytes <= MAX_SLAB_BYTES;
+  }
+
+  /** Starts a new slab; the batch must be empty. */
+  renew(payloadBytes: number): void {
+    const size = Math.max(this.#nextSlabBytes, FRAME_HEADER_BYTES + payloadBytes);
+    this.#slab = Buffer.allocUnsafeSlow(Math.min(size, MAX_SLAB_BYTES));
+    this.#start = 0;
+    this.#end = 0;
+    this.#nextSlabBytes = Math.min(this.#nextSlabBytes * 4, MAX_SLAB_BYTES);
+  }
+
+  /** Appends a frame, which must fit. @returns its offset, for {@link markFin} */
+  append(type: FrameType, flags: number, stream: number, payload: Buffer | undefined): number {
+    const offset = this.#end;
+    const length = payload === undefined ? 0 : payload.length;
+    this.#end = putFrameHeader(this.#slab, offset, type, flags, stream, length);
+    if (payload !== undefined) {
+      payload.copy(this.#slab, this.#end);
+      this.#end += length;
+    }
+    return offset;
+  }
+
+  /** Lengthens the last frame by payload bytes; the caller knows that it is the last and that they fit. */
+  extend(offset: number, payload: Buffer): void {
+    payload.copy(this.#slab, this.#end);
+    this.#end += payload.length;
+    this.#slab.writeUInt32BE(this.#end - offset - FRAME_HEADER_BYTES, offset);
+  }
+
+  /** Sets FIN on a frame of the present batch. */
+  markFin(offset: number): void {
+    const at = offset + FRAME_HEADER_BYTES - 1;
+    this.#slab[at] = (this.#slab[at] ?? 0) | FLAG_FIN;
+  }
+
+  /** The message gathered so far; the next frame starts another. */
+  take(): Buffer {
+    const message = this.#slab.subarray(this.#start, this.#end);
+    this.#start = this.#end;
+    this.#serial += 1;
+    return message;
+  }
+
+  /** Room for a frame header that is sent on its own, in front of a slice that is not copied. */
+  takeHeader(type: FrameType, flags: number, stream: number, payloadBytes: number): Buffer {
+    if (this.#slab.length - this.#end < FRAME_HEADER_BYTES) this.renew(0);
+    this.append(type, flags, stream, undefined);
+    this.#slab.writeUInt32BE(payloadBytes, this.#end - FRAME_HEADER_BYTES);
+    return this.take();
+  }
+
+  /** Gives the slab back while nothing is gathered; called when a session falls idle. */
+  release(): void {
+    if (!this.isEmpty) return;
+    this.#slab = Buffer.alloc(0);
+    this.#start = 0;
+    this.#end = 0;
+    this.#nextSlabBytes = FIRST_SLAB_BYTES;
+  }
+}

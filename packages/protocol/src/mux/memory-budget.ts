@@ -1,0 +1,67 @@
+import { LIMITS } from "../limits.ts";
+
+/** How short memory is: each level lowers the credit that is given or renewed. */
+export const MemoryLevel = { Plenty: 0, Half: 1, Low: 2, Full: 3 } as const;
+/** One of {@link MemoryLevel}. */
+export type MemoryLevel = (typeof MemoryLevel)[keyof typeof MemoryLevel];
+
+/**
+ * Payload that was received and not yet consumed, counted against a limit. A session's budget names the relay's as its
+ * parent, so one slow session and many slow ones both lower the credit that is given out.
+ */
+export class MemoryBudget {
+  readonly limitBytes: number;
+  readonly #parent: MemoryBudget | undefined;
+  #held = 0;
+
+  constructor(limitBytes: number, parent?: MemoryBudget) {
+    this.limitBytes = limitBytes;
+    this.#parent = parent;
+  }
+
+  /** Bytes held now. */
+  get heldBytes(): number {
+    return this.#held;
+  }
+
+  /** Counts bytes taken into memory. */
+  add(bytes: number): void {
+    this.#held += bytes;
+    this.#parent?.add(bytes);
+  }
+
+  /** Counts bytes given back. */
+  remove(bytes: number): void {
+    this.#held -= bytes;
+    this.#parent?.remove(bytes);
+  }
+
+  /** The worse of this budget's level and its parent's. */
+  get level(): MemoryLevel {
+    const share = this.#held / this.limitBytes;
+    const own =
+      share < 0.5
+        ? MemoryLevel.Plenty
+        : share < 0.75
+          ? MemoryLevel.Half
+          : share < 1
+            ? MemoryLevel.Low
+            : MemoryLevel.Full;
+    const above = this.#parent?.level ?? MemoryLevel.Plenty;
+    return above > own ? above : own;
+  }
+
+  /** Most credit a stream is given or renewed now, in bytes. */
+  get creditCapBytes(): number {
+    switch (this.level) {
+      case MemoryLevel.Plenty:
+        return LIMITS.STREAM_WINDOW_MAX_BYTES;
+      case MemoryLevel.Half:
+        return LIMITS.MEMORY_HALF_CREDIT_BYTES;
+      case MemoryLevel.Low:
+        return LIMITS.MEMORY_LOW_CREDIT_BYTES;
+      case MemoryLevel.Full:
+        return 0;
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import { LIMITS } from "../limits.ts";
+
+/**
+ * Chunks of one stream whose reader is full. Small ones are copied together: a one-byte view would pin the whole read
+ * buffer it was cut from, and Node's own write queue costs some 300 bytes a chunk.
+ */
+export class ReceiveQueue {
+  #chunks: Buffer[] = [];
+  #next = 0;
+  /** Room at the end of the last chunk, when that chunk is a copy of ours. */
+  #tail: Buffer | undefined;
+  #tailBytes = 0;
+
+  /** Whether nothing waits. */
+  get isEmpty(): boolean {
+    return this.#next === this.#chunks.length;
+  }
+
+  /** Takes a chunk; small ones are copied. */
+  push(chunk: Buffer): void {
+    if (chunk.length >= LIMITS.RECEIVE_COPY_BELOW_BYTES) {
+      this.#chunks.push(chunk);
+      this.#tail = undefined;
+      return;
+    }
+    if (this.#tail !== undefined && this.#tailBytes + chunk.length <= this.#tail.length) {
+      chunk.copy(this.#tail, this.#tailBytes);
+      this.#tailBytes += chunk.length;
+      this.#chunks[this.#chunks.length - 1] = this.#tail.subarray(0, this.#tailBytes);
+      return;
+    }
+    // Not from Node's pool: these live as long as the reader stalls.
+    const size = this.isEmpty ? Math.max(chunk.length, 1_024) : LIMITS.RECEIVE_COPY_BELOW_BYTES * 2;
+    this.#tail = Buffer.allocUnsafeSlow(size);
+    chunk.copy(this.#tail, 0);
+    this.#tailBytes = chunk.length;
+    this.#chunks.push(this.#tail.subarray(0, chunk.length));
+  }
+
+  /** The oldest chunk, removed; undefined when nothing waits. */
+  shift(): Buffer | undefined {
+    const chunk = this.#chunks[this.#next];
+    if (chunk === undefined) return undefined;
+    this.#next += 1;
+    if (this.#next === this.#chunks.length) {
+      this.#chunks = [];
+      this.#next = 0;
+      this.#tail = undefined;
+    } else if (this.#next >= 64 && this.#next * 2 > this.#chunks.length) {
+      this.#chunks.splice(0, this.#next);
+      this.#next = 0;
+    }
+    return chunk;
+  }
+
+  /** Drops everything. */
+  clear(): void {
+    this.#chunks = [];
+    this.#next = 0;
+    this.#tail = undefined;
+  }
+}

@@ -1,0 +1,709 @@
+import { randomBytes } from "node:crypto";
+import { GgrokError, ResetCode } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+import type { ControlMessage } from "../message/control.ts";
+import type { OpenHead } from "../message/exchange.ts";
+import { DEAF_HANDLER, type Transport, type TransportHandler } from "../transport/transport.ts";
+import {
+  decodeControl,
+  decodeGoAway,
+  decodeMessage,
+  decodeOpenPayload,
+  decodeReset,
+  decodeResponseHead,
+  decodeTrailers,
+  decodeU48,
+} from "../wire/decode.ts";
+import { encodeControl, encodeGoAway, encodeOpenPayload, encodeReset } from "../wire/encode.ts";
+import { FLAG_FIN, FrameType } from "../wire/frame.ts";
+import { FloodGuard } from "./flood-guard.ts";
+import { Keepalive } from "./keepalive.ts";
+import { MemoryBudget, MemoryLevel } from "./memory-budget.ts";
+import type { MuxStream, StreamHandler, StreamReset } from "./mux-stream.ts";
+import { Outbox } from "./outbox.ts";
+import { RoundTrip } from "./round-trip.ts";
+import { Stream, type StreamLink } from "./stream.ts";
+import { SendWindow, SessionReceiveWindow } from "./window.ts";
+
+/**
+ * open: carries streams · suspect: the peer is silent, nothing new is opened · lost: the connection is gone, streams wait
+ * for the next one · draining: nothing new, open streams end · closed: over for good.
+ */
+export type SessionState = "open" | "suspect" | "lost" | "draining" | "closed";
+
+/** What a session tells its owner. */
+export interface SessionHandler {
+  /** The peer opened a stream; `stream.handler` must be set before this returns. */
+  onStream(stream: MuxStream, head: OpenHead, fin: boolean): void;
+  /** A CONTROL message of a known type. */
+  onControl(message: ControlMessage): void;
+  onState(state: SessionState, previous: SessionState): void;
+  /** The session is over; its streams have heard it already. */
+  onClosed(error: GgrokError): void;
+}
+
+/** How a session is set up after the handshake. */
+export interface SessionOptions {
+  /** The dialler of the connection opens odd ids, its listener even ones. */
+  side: "dialler" | "listener";
+  id: string;
+  /** Both ends have the capability `resume`. */
+  resumable: boolean;
+  /** Credit this end grants on a stream the peer opens (our hello/welcome `window`), in bytes. */
+  localWindow: number;
+  /** Credit the peer grants on a stream this end opens, in bytes. */
+  peerWindow: number;
+  /** Streams this end may have open at the peer. */
+  peerMaxStreams: number;
+  /** Streams the peer may have open here; 0 when it may open none. */
+  localMaxStreams: number;
+  heartbeat: { intervalMs: number; timeoutMs: number };
+  /** Shared by all sessions of a relay. */
+  budget?: MemoryBudget;
+  handler: SessionHandler;
+  /** First id this end opens; only tests start near the end of the range. */
+  firstId?: number;
+}
+
+/** Highest stream id. */
+const MAX_ID = 2 ** 31 - 1;
+/** Ids left when the session asks to be replaced: room for what is opened while the agent moves. */
+const LOW_IDS = 65_536;
+const NOOP_HANDLER: StreamHandler = {
+  onData: () => true,
+  onTrailers() {},
+  onReset() {},
+  onDrain() {},
+};
+
+/**
+ * Many streams over one connection, which may break and be replaced: {@link Session.attach} carries everything on. Owns
+ * the stream table, the session window and liveness; what is sent, and when, is the {@link Outbox}'s.
+ */
+export class Session {
+  readonly id: string;
+  readonly side: "dialler" | "listener";
+  readonly #o: SessionOptions;
+  readonly #budget: MemoryBudget;
+  readonly #streams = new Map<number, Stream>();
+  readonly #outbox: Outbox;
+  readonly #link: StreamLink;
+  readonly #receiveWindow = new SessionReceiveWindow();
+  readonly #useless = new FloodGuard(LIMITS.USELESS_FRAMES_MAX, LIMITS.USELESS_FRAMES_WINDOW_MS);
+  readonly #pings = new FloodGuard(LIMITS.PINGS_PER_SECOND_MAX, 1_000);
+  readonly #roundTrip = new RoundTrip();
+  readonly #transportHandler: TransportHandler;
+
+  #state: SessionState = "lost";
+  #transport: Transport | undefined;
+  #keepalive: Keepalive | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #received = 0;
+  #unackedBytes = 0;
+  #movedBytes = 0;
+  #nextId: number;
+  #lastRemoteId = 0;
+  #headsInMessage: Stream[] = [];
+  #starved = new Set<Stream>();
+  #relievedAt = 0;
+  #isReplacementWanted = false;
+  #undispatched: readonly number[] | undefined;
+  #goAwaySent = false;
+  #goAwayReceived = false;
+  #onDrained: (() => void) | undefined;
+
+  constructor(options: SessionOptions) {
+    this.#o = options;
+    this.id = options.id;
+    this.side = options.side;
+    this.#budget = new MemoryBudget(LIMITS.SESSION_MEMORY_BYTES, options.budget);
+    this.#nextId = options.firstId ?? (options.side === "dialler" ? 1 : 2);
+    this.#outbox = new Outbox({
+      isResumable: options.resumable,
+      sendWindow: new SendWindow(LIMITS.SESSION_WINDOW_INITIAL_BYTES),
+      sessionLimit: () => this.#receiveWindow.limit,
+      received: () => this.#received,
+      onSent: (bytes) => {
+        this.#movedBytes += bytes;
+      },
+    });
+    this.#link = this.#createLink();
+    this.#transportHandler = {
+      onMessage: (message) => this.#onMessage(message),
+      onDrain: () => this.#outbox.unblock(),
+      onClose: (code, reason) => this.#onTransportClose(code, reason),
+    };
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+  /** Streams open on the wire, of both ends. */
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+  /** Latest round trip in milliseconds; undefined before the first. */
+  get rttMs(): number | undefined {
+    return this.#roundTrip.latestMs;
+  }
+  /** Messages received since the handshake; what `hello.resume.received` and `welcome.received` carry. */
+  get received(): number {
+    return this.#received;
+  }
+  /** Highest id the peer has opened. */
+  get lastRemoteId(): number {
+    return this.#lastRemoteId;
+  }
+  /** Whether a new connection could carry the streams on. */
+  get isResumable(): boolean {
+    return this.#outbox.isResumable && this.#state !== "closed" && this.#state !== "draining";
+  }
+  /** Bytes kept for retransmission. */
+  get retainedBytes(): number {
+    return this.#outbox.retainedBytes;
+  }
+  /** Payload received and not yet taken by readers, in bytes. */
+  get heldBytes(): number {
+    return this.#budget.heldBytes;
+  }
+  /** Present sizes of the windows in bytes, for metrics and tests. */
+  get windows(): { session: number; largestStream: number; sendCredit: number } {
+    let largestStream = 0;
+    for (const stream of this.#streams.values()) largestStream = Math.max(largestStream, stream.receiveWindowBytes);
+    return { session: this.#receiveWindow.size, largestStream, sendCredit: this.#outbox.sessionCredit };
+  }
+  /** Whether `open` would succeed. */
+  get canOpen(): boolean {
+    return (
+      this.#state === "open" &&
+      this.#streams.size < this.#o.peerMaxStreams &&
+      this.#nextId <= MAX_ID &&
+      this.#budget.level !== MemoryLevel.Full
+    );
+  }
+
+  /** Ids of the peer's open streams that have not been dispatched to the application; after the end, as it was then. */
+  undispatched(): readonly number[] {
+    if (this.#undispatched !== undefined) return this.#undispatched;
+    const ids: number[] = [];
+    for (const stream of this.#streams.values()) if (!stream.isOpener && !stream.dispatched) ids.push(stream.id);
+    return ids;
+  }
+
+  /**
+   * Starts on a connection whose handshake is done, or goes on with the next one.
+   *
+   * @param o.peerReceived messages the peer has received, when the session is resumed; the rest is sent again
+   * @throws GgrokError ERR_GGROK_PROTOCOL_VIOLATION when the peer claims more than was sent
+   */
+  attach(transport: Transport, o: { peerReceived?: number } = {}): void {
+    if (this.#state === "closed") throw new GgrokError("ERR_GGROK_SESSION_LOST");
+    this.detach();
+    this.#outbox.attach(transport, o.peerReceived);
+    this.#transport = transport;
+    transport.handler = this.#transportHandler;
+    this.#roundTrip.restart();
+    const now = performance.now();
+    const { intervalMs, timeoutMs } = this.#o.heartbeat;
+    this.#keepalive = new Keepalive({
+      // The dialler speaks up a little later than the listener's interval, so that usually one of them does.
+      pingMs: this.side === "listener" ? intervalMs : intervalMs * 1.2,
+      suspectMs: timeoutMs * 0.6,
+      timeoutMs,
+      always: this.side === "listener",
+      nowMs: now,
+    });
+    this.#setState("open");
+    this.#sendPing();
+    this.#arm(now);
+  }
+
+  /**
+   * Cuts the present connection off in code and ends it: messages that still wait in its buffers reach nobody.
+   *
+   * @returns messages received so far
+   */
+  detach(): number {
+    const transport = this.#transport;
+    if (transport !== undefined) {
+      this.#letGo();
+      transport.handler = DEAF_HANDLER;
+      transport.destroy();
+      if (this.#state !== "closed") this.#setState("lost");
+    }
+    return this.#received;
+  }
+
+  /**
+   * Opens a stream.
+   *
+   * @param o.fin the request has no body
+   * @throws GgrokError ERR_GGROK_RELAY_OVERLOADED when {@link canOpen} is false, ERR_GGROK_HEAD_INVALID for a head too large
+   */
+  open(head: OpenHead, handler: StreamHandler, o: { fin: boolean }): MuxStream {
+    if (!this.canOpen) throw new GgrokError("ERR_GGROK_RELAY_OVERLOADED", { message: `session is ${this.#state}` });
+    const credit = Math.min(LIMITS.STREAM_WINDOW_INITIAL_BYTES, this.#budget.creditCapBytes);
+    const payload = encodeOpenPayload(credit, head);
+    const id = this.#nextId;
+    this.#nextId += 2;
+    const stream = new Stream({
+      id,
+      isOpener: true,
+      link: this.#link,
+      handler,
+      sendCredit: this.#o.peerWindow,
+      receiveCredit: credit,
+      localEnded: o.fin,
+      remoteEnded: false,
+    });
+    this.#streams.set(id, stream);
+    this.#outbox.sendFrame(stream, FrameType.Open, o.fin ? FLAG_FIN : 0, payload);
+    stream.openSerial = stream.tailSerial;
+    if (MAX_ID - this.#nextId < LOW_IDS && !this.#isReplacementWanted) {
+      this.#isReplacementWanted = true;
+      this.sendControl({ type: "drain", reason: "stream ids are used up", reconnect: "now" });
+    }
+    return stream;
+  }
+
+  /** Sends a CONTROL message. */
+  sendControl(message: ControlMessage): void {
+    if (this.#state !== "closed") this.#outbox.sendSessionFrame(FrameType.Control, encodeControl(message));
+  }
+
+  /**
+   * Asks the peer for a sign of life.
+   *
+   * @returns the round trip in milliseconds; rejects with ERR_GGROK_SESSION_LOST after `timeoutMs`
+   */
+  ping(timeoutMs: number): Promise<number> {
+    const answered = this.#roundTrip.wait(timeoutMs);
+    if (!this.#roundTrip.isPending) this.#sendPing();
+    return answered;
+  }
+
+  /** Resets the streams this end opened that have no final head yet: their visitors have waited long enough. */
+  failUnanswered(): void {
+    for (const stream of [...this.#streams.values()]) {
+      if (!stream.isUnanswered) continue;
+      const notProcessed = !stream.openWritten;
+      const { handler } = stream;
+      stream.reset(ResetCode.SessionLost);
+      handler.onReset({ code: ResetCode.SessionLost, notProcessed, message: "", local: true });
+    }
+  }
+
+  /** Announces that this end opens nothing more; what is open goes on. */
+  goAway(code: ResetCode = ResetCode.Draining): void {
+    if (this.#goAwaySent || this.#state === "closed") return;
+    this.#goAwaySent = true;
+    const lastId = this.#nextId - 2;
+    this.#outbox.sendSessionFrame(FrameType.GoAway, encodeGoAway(Math.max(lastId, 0), code));
+    if (this.#state !== "lost") this.#setState("draining");
+  }
+
+  /**
+   * Ends gracefully: no new streams, open ones end, then the connection closes 1001. At the deadline what is left is
+   * reset (draining).
+   */
+  async close(deadlineMs: number = LIMITS.SESSION_CLOSE_MS): Promise<void> {
+    if (this.#state === "closed") return;
+    if (this.#transport !== undefined) {
+      this.goAway();
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, deadlineMs);
+        this.#onDrained = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+        this.#checkDrained();
+      });
+      for (const stream of [...this.#streams.values()]) {
+        const { handler } = stream;
+        stream.reset(ResetCode.Draining);
+        handler.onReset({ code: ResetCode.Draining, notProcessed: false, message: "", local: true });
+      }
+      this.#outbox.flush();
+    }
+    this.#finish(new GgrokError("ERR_GGROK_RELAY_DRAINING"), 1001, "going away");
+  }
+
+  /**
+   * Over for good, now. Every stream hears `onReset` (session-lost); those whose OPEN never left, or that the peer's own
+   * account lists as not dispatched, are marked `notProcessed` (protocol.md, "What may be sent again").
+   */
+  destroy(error: GgrokError, account?: { lastStream: number; undispatched: readonly number[] }): void {
+    this.#finish(error, error.closeCode, error.message, account);
+  }
+
+  // ---- connection
+
+  #finish(
+    error: GgrokError,
+    closeCode: number,
+    reason: string,
+    account?: { lastStream: number; undispatched: readonly number[] },
+  ): void {
+    if (this.#state === "closed") return;
+    const transport = this.#transport;
+    this.#undispatched = this.undispatched();
+    this.#outbox.flush();
+    this.#letGo();
+    if (transport !== undefined) {
+      transport.handler = DEAF_HANDLER;
+      transport.close(closeCode, reason);
+    }
+    this.#outbox.close();
+    this.#setState("closed");
+    this.#roundTrip.fail();
+    const undispatched = new Set(account?.undispatched);
+    for (const stream of [...this.#streams.values()]) {
+      const wasNeverRead = account !== undefined && (stream.id > account.lastStream || undispatched.has(stream.id));
+      const notProcessed = stream.isOpener && (!stream.openWritten || wasNeverRead);
+      stream.abandon({ code: ResetCode.SessionLost, notProcessed, message: error.message, local: true });
+    }
+    this.#streams.clear();
+    this.#onDrained?.();
+    this.#o.handler.onClosed(error);
+  }
+
+  #letGo(): void {
+    clearTimeout(this.#timer);
+    this.#transport = undefined;
+    this.#keepalive = undefined;
+    this.#outbox.detach();
+  }
+
+  #onTransportClose(code: number, reason: string): void {
+    const isBroken = code === 1006;
+    const wasDraining = this.#state === "draining";
+    this.#letGo();
+    // A listener whose session cannot be resumed still waits for the peer's account of what it has dispatched.
+    if (isBroken && !wasDraining && (this.#outbox.isResumable || this.side === "listener")) {
+      this.#setState("lost");
+      return;
+    }
+    this.#finish(new GgrokError("ERR_GGROK_SESSION_LOST", { message: `connection closed (${code}) ${reason}`.trim() }), code, reason);
+  }
+
+  #setState(state: SessionState): void {
+    const previous = this.#state;
+    if (previous === state) return;
+    this.#state = state;
+    this.#o.handler.onState(state, previous);
+  }
+
+  #arm(now: number): void {
+    const delay = this.#keepalive?.delay(now);
+    if (delay === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#onTimer(), delay);
+    this.#timer.unref();
+  }
+
+  #onTimer(): void {
+    const keepalive = this.#keepalive;
+    if (keepalive === undefined) return;
+    const now = performance.now();
+    const { liveness, ping } = keepalive.check(now);
+    if (liveness === "lost") {
+      const transport = this.#transport;
+      if (transport === undefined) return;
+      transport.handler = DEAF_HANDLER;
+      transport.destroy();
+      this.#onTransportClose(1006, "nothing received");
+      return;
+    }
+    if (liveness === "suspect" && this.#state === "open") this.#setState("suspect");
+    this.#outbox.release();
+    if (ping) this.#sendPing();
+    this.#relieve(now);
+    this.#arm(now);
+  }
+
+  #sendPing(): void {
+    const payload = randomBytes(8);
+    this.#roundTrip.sent(payload, performance.now(), this.#movedBytes);
+    this.#outbox.sendSessionFrame(FrameType.Ping, payload);
+  }
+
+  // ---- receiving
+
+  #onMessage(message: Buffer): void {
+    const now = performance.now();
+    this.#keepalive?.heard(now);
+    if (this.#state === "suspect") this.#setState("open");
+    this.#received += 1;
+    this.#unackedBytes += message.length;
+    this.#movedBytes += message.length;
+    const before = this.#receiveWindow.received;
+    const transport = this.#transport;
+    try {
+      decodeMessage(message, this.#onFrame);
+    } catch (error) {
+      if (this.#transport !== transport) return;
+      this.destroy(
+        error instanceof GgrokError ? error : new GgrokError("ERR_GGROK_INTERNAL", { cause: error }),
+      );
+      return;
+    }
+    if (this.#transport !== transport || transport === undefined) return;
+    const bytes = this.#receiveWindow.received - before;
+    if (bytes > 0) {
+      this.#receiveWindow.measure(bytes, now, this.#roundTrip.shortestMs);
+      if (this.#receiveWindow.isDue && this.#receiveWindow.grant(this.#roundTrip.shortestMs)) {
+        this.#outbox.scheduleSessionWindow();
+      }
+    }
+    if (this.#unackedBytes >= LIMITS.ACK_BYTES) this.#ack();
+    if (this.#headsInMessage.length > 0) {
+      const streams = this.#headsInMessage;
+      this.#headsInMessage = [];
+      for (const stream of streams) stream.handler.onFlush?.();
+    }
+    if (this.#starved.size > 0) this.#relieve(now);
+  }
+
+  #ack(): void {
+    this.#unackedBytes = 0;
+    this.#outbox.scheduleAck();
+  }
+
+  /** Bound once: decodeMessage calls it for every frame. */
+  readonly #onFrame = (type: FrameType, flags: number, id: number, payload: Buffer): void => {
+    if (this.#transport === undefined) return; // ended by a frame before this one
+    if (id === 0) this.#onSessionFrame(type, flags, payload);
+    else this.#onStreamFrame(type, flags, id, payload);
+  };
+
+  #onStreamFrame(type: FrameType, flags: number, id: number, payload: Buffer): void {
+    const fin = (flags & FLAG_FIN) !== 0;
+    if (type === FrameType.Open) {
+      this.#onOpen(id, payload, fin);
+      return;
+    }
+    if (fin && (type === FrameType.Reset || type === FrameType.Window)) throw violation(`FIN on frame type ${type}`);
+    if (type === FrameType.Data && !this.#receiveWindow.receive(payload.length)) {
+      throw new GgrokError("ERR_GGROK_WINDOW_EXCEEDED", {
+        message: `session received ${this.#receiveWindow.received} bytes, ${this.#receiveWindow.limit} were allowed`,
+      });
+    }
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      if (type > FrameType.Window) throw violation(`frame type ${type} on stream ${id}`);
+      const isKnown = this.#isLocalId(id) ? id < this.#nextId : id <= this.#lastRemoteId;
+      if (!isKnown) throw violation(`frame type ${type} for stream ${id}, which was never opened`);
+      return; // late: the stream has ended
+    }
+    switch (type) {
+      case FrameType.Head:
+        this.#onHead(stream, payload, fin);
+        return;
+      case FrameType.Data:
+        stream.receiveData(payload, fin);
+        return;
+      case FrameType.Trailers:
+        if (!fin) throw violation("TRAILERS without FIN");
+        this.#onTrailers(stream, payload);
+        return;
+      case FrameType.Reset:
+        if (!stream.isOpener) this.#countPeerReset();
+        stream.receiveReset({ ...decodeReset(payload), local: false });
+        return;
+      case FrameType.Window:
+        if (!stream.receiveWindow(decodeU48(payload))) this.#countUseless();
+        return;
+      default:
+        throw violation(`frame type ${type} on stream ${id}`);
+    }
+  }
+
+  #onSessionFrame(type: FrameType, flags: number, payload: Buffer): void {
+    if (flags !== 0) throw violation(`flags ${flags} on session frame type ${type}`);
+    switch (type) {
+      case FrameType.Window:
+        if (!this.#outbox.raiseSessionLimit(decodeU48(payload))) this.#countUseless();
+        return;
+      case FrameType.Ping:
+        if (payload.length !== 8) throw violation("PING payload is not 8 bytes");
+        if (!this.#pings.allow(performance.now())) this.#countUseless();
+        this.#outbox.schedulePong(Buffer.from(payload));
+        this.#ack();
+        return;
+      case FrameType.Pong:
+        if (this.#roundTrip.received(payload, performance.now(), this.#movedBytes)) this.#sendPing();
+        this.#ack();
+        return;
+      case FrameType.GoAway:
+        decodeGoAway(payload);
+        this.#goAwayReceived = true;
+        this.goAway();
+        this.#checkDrained();
+        return;
+      case FrameType.Control: {
+        this.#countUseless();
+        const message = decodeControl(payload);
+        if (message !== undefined) this.#o.handler.onControl(message);
+        return;
+      }
+      case FrameType.Ack:
+        if (!this.#o.resumable) throw violation("ACK without the capability resume");
+        if (!this.#outbox.acknowledge(decodeU48(payload))) throw violation("ACK for messages that were not sent");
+        return;
+      default:
+        throw violation(`frame type ${type} on the session`);
+    }
+  }
+
+  #onOpen(id: number, payload: Buffer, fin: boolean): void {
+    if (this.#isLocalId(id) || id > MAX_ID) throw violation(`OPEN of stream ${id} by the wrong end`);
+    if (id <= this.#lastRemoteId) throw violation(`OPEN of stream ${id} after ${this.#lastRemoteId}`);
+    if (this.#o.localMaxStreams === 0) throw violation("this end takes no streams");
+    this.#lastRemoteId = id;
+    let open: ReturnType<typeof decodeOpenPayload>;
+    try {
+      open = decodeOpenPayload(payload);
+    } catch (error) {
+      if (!isBadHead(error)) throw error;
+      this.#outbox.sendRaw(FrameType.Reset, id, encodeReset(ResetCode.Protocol, 1, error.message));
+      return;
+    }
+    if (this.#streams.size >= this.#o.localMaxStreams || this.#budget.level === MemoryLevel.Full) {
+      const why = `${this.#streams.size} streams are open, ${this.#o.localMaxStreams} are allowed`;
+      this.#outbox.sendRaw(FrameType.Reset, id, encodeReset(ResetCode.Refused, 1, why));
+      return;
+    }
+    const stream = new Stream({
+      id,
+      isOpener: false,
+      link: this.#link,
+      handler: NOOP_HANDLER,
+      sendCredit: open.credit,
+      receiveCredit: this.#o.localWindow,
+      localEnded: false,
+      remoteEnded: fin,
+    });
+    this.#streams.set(id, stream);
+    this.#o.handler.onStream(stream, open.head, fin);
+  }
+
+  #onHead(stream: Stream, payload: Buffer, fin: boolean): void {
+    if (!stream.isOpener) throw violation(`HEAD from the opener of stream ${stream.id}`);
+    let head: ReturnType<typeof decodeResponseHead>;
+    try {
+      head = decodeResponseHead(payload);
+    } catch (error) {
+      if (!isBadHead(error)) throw error;
+      this.#failStream(stream, error.message);
+      return;
+    }
+    if (head.status < 200) this.#countUseless();
+    stream.receiveHead(head, fin);
+    this.#headsInMessage.push(stream);
+  }
+
+  #onTrailers(stream: Stream, payload: Buffer): void {
+    let fields: ReturnType<typeof decodeTrailers>;
+    try {
+      fields = decodeTrailers(payload);
+    } catch (error) {
+      if (!isBadHead(error)) throw error;
+      this.#failStream(stream, error.message);
+      return;
+    }
+    stream.receiveTrailers(fields);
+  }
+
+  /** The peer's head cannot be used: both ends learn of it, the session goes on. */
+  #failStream(stream: Stream, message: string): void {
+    const { handler } = stream;
+    stream.reset(ResetCode.Protocol, { message });
+    handler.onReset({ code: ResetCode.UpstreamMalformed, notProcessed: false, message, local: true });
+  }
+
+  #isLocalId(id: number): boolean {
+    return (id & 1) === (this.side === "dialler" ? 1 : 0);
+  }
+
+  #countUseless(): void {
+    if (!this.#useless.allow(performance.now())) {
+      throw new GgrokError("ERR_GGROK_FLOOD", {
+        message: `more than ${LIMITS.USELESS_FRAMES_MAX} useless frames in ${LIMITS.USELESS_FRAMES_WINDOW_MS} ms`,
+      });
+    }
+  }
+
+  /** Opening and resetting at once must not be free; an agent does not count the relay's, since visitors cause those. */
+  #countPeerReset(): void {
+    if (this.side === "listener") this.#countUseless();
+  }
+
+  // ---- streams
+
+  #createLink(): StreamLink {
+    const outbox = this.#outbox;
+    const roundTrip = this.#roundTrip;
+    const starved = this.#starved;
+    return {
+      budget: this.#budget,
+      get shortestRttMs() {
+        return roundTrip.shortestMs;
+      },
+      now: () => performance.now(),
+      sendFrame: (stream, type, flags, payload) => outbox.sendFrame(stream, type, flags, payload),
+      sendNow: (stream, chunk) => outbox.sendNow(stream, chunk),
+      sendFin: (stream) => outbox.sendFin(stream),
+      schedule: (stream) => outbox.schedule(stream),
+      scheduleWindow: (stream) => outbox.scheduleWindow(stream),
+      underPressure: (stream) => {
+        starved.add(stream);
+      },
+      closed: (stream) => {
+        this.#streams.delete(stream.id);
+        starved.delete(stream);
+        if (this.#streams.size === 0) this.#checkDrained();
+      },
+      isOpenWritten: (serial) => outbox.isWritten(serial),
+    };
+  }
+
+  #checkDrained(): void {
+    if (this.#streams.size === 0 && this.#goAwayReceived && this.#goAwaySent) this.#onDrained?.();
+  }
+
+  /** Gives held-back credit out again when there is room, and resets the worst stalled streams when there is none. */
+  #relieve(now: number): void {
+    const { level } = this.#budget;
+    if (level < MemoryLevel.Low) {
+      const streams = [...this.#starved];
+      this.#starved.clear();
+      for (const stream of streams) stream.regrant();
+      return;
+    }
+    if (level !== MemoryLevel.Full || now - this.#relievedAt < 1_000) return;
+    this.#relievedAt = now;
+    const stalled = [...this.#streams.values()]
+      .filter((stream) => stream.heldBytes > 0 && now - stream.consumedAt > LIMITS.STALLED_READER_MS)
+      .sort((a, b) => b.heldBytes - a.heldBytes);
+    for (const stream of stalled) {
+      if (this.#budget.level < MemoryLevel.Low) return;
+      const reset: StreamReset = {
+        code: ResetCode.Overload,
+        notProcessed: false,
+        message: "the reader took nothing while memory was short",
+        local: true,
+      };
+      const { handler } = stream;
+      stream.reset(ResetCode.Overload, { message: reset.message });
+      handler.onReset(reset);
+    }
+  }
+}
+
+function isBadHead(error: unknown): error is GgrokError {
+  return error instanceof GgrokError && error.code === "ERR_GGROK_HEAD_INVALID";
+}
+
+function violation(message: string): GgrokError {
+  return new GgrokError("ERR_GGROK_PROTOCOL_VIOLATION", { message });
+}
