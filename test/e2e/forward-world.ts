@@ -225,7 +225,7 @@ class FakeStream implements MuxStream {
 
 /** An HTTP app on loopback. */
 export async function startApp(
-  listener: (...o: Parameters<RequestListener>) => void | Promise<void>,
+  listener: (...o: Parameters<RequestListener>) => unknown,
   host = "127.0.0.1",
 ): Promise<App<Server>> {
   return listen(
@@ -236,7 +236,7 @@ export async function startApp(
 
 /** An app that speaks bytes: to see a request as it was sent, and to answer what no HTTP server would. */
 export async function startRawApp(
-  onConnection: (socket: Socket, received: Received) => void | Promise<void>,
+  onConnection: (socket: Socket, received: Received) => unknown,
   host = "127.0.0.1",
 ): Promise<App<TcpServer>> {
   const server = createTcpServer({ allowHalfOpen: true }, (socket) => {

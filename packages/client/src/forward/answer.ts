@@ -12,7 +12,10 @@ export class Answer {
     this.#response = response;
     // Its end is told by `aborted` and the request's own error; without a listener it would end the process.
     response.on("error", () => {});
-    if (!exchange.sendHead(response.statusCode ?? 0, response.statusMessage ?? "", response.rawHeaders)) return onEnd();
+    if (!exchange.sendHead(response.statusCode ?? 0, response.statusMessage ?? "", response.rawHeaders)) {
+      onEnd();
+      return;
+    }
     response.on("data", (chunk: Buffer) => {
       timer?.touch();
       if (!exchange.write(chunk)) response.pause();

@@ -7,7 +7,15 @@ import type { HttpOpenHead } from "@ggrok/protocol";
 export type ForwardPath = "fast" | "full" | "upgrade";
 
 /** Methods for which undici adds `content-length: 0` of its own accord, or which mean something else on a connection. */
-const METHODS_FOR_FULL: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH", "QUERY", "PROPFIND", "PROPPATCH", "CONNECT"]);
+const METHODS_FOR_FULL: ReadonlySet<string> = new Set([
+  "POST",
+  "PUT",
+  "PATCH",
+  "QUERY",
+  "PROPFIND",
+  "PROPPATCH",
+  "CONNECT",
+]);
 
 /**
  * Chooses by the head alone. undici writes Content-Length last and in lower case, so whatever has a body takes the full path;

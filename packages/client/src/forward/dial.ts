@@ -1,5 +1,5 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
-import { connect as connectTls, type ConnectionOptions } from "node:tls";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { ResetCode } from "@ggrok/protocol";
 import { errorCode, UpstreamError } from "./failure.ts";
 import { FORWARD_LIMITS } from "./limits.ts";
@@ -80,7 +80,14 @@ export function forgiveWrites(socket: Socket): Socket {
 }
 
 function openTcp(host: string, port: number, allowHalfOpen: boolean, done: DialCallback): void {
-  const socket = connectTcp({ host, port, allowHalfOpen, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 });
+  const socket = connectTcp({
+    host,
+    port,
+    allowHalfOpen,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+  });
   settle(socket, "connect", done, (error) => {
     const isLate = errorCode(error) === "ETIMEDOUT";
     return new UpstreamError(isLate ? ResetCode.UpstreamTimeout : ResetCode.UpstreamRefused, errorCode(error), error);
@@ -111,7 +118,8 @@ function settle(socket: Socket, event: string, done: DialCallback, wrap: (error:
     finish();
     done(wrap(error));
   };
-  const onClose = () => onError(Object.assign(new Error("the connection closed while it opened"), { code: "ECONNRESET" }));
+  const onClose = () =>
+    onError(Object.assign(new Error("the connection closed while it opened"), { code: "ECONNRESET" }));
   const onReady = () => {
     finish();
     done(null, socket);

@@ -91,7 +91,10 @@ export class Exchange {
     if (this.#isDone) return false;
     if (rawFields.length > 2 * FORWARD_LIMITS.RESPONSE_FIELDS_MAX) {
       const fields = rawFields.length / 2;
-      this.fail(ResetCode.UpstreamMalformed, `the answer has ${fields} fields, ${FORWARD_LIMITS.RESPONSE_FIELDS_MAX} are allowed`);
+      this.fail(
+        ResetCode.UpstreamMalformed,
+        `the answer has ${fields} fields, ${FORWARD_LIMITS.RESPONSE_FIELDS_MAX} are allowed`,
+      );
       return false;
     }
     this.#status = status;
@@ -115,7 +118,8 @@ export class Exchange {
   finish(rawTrailers: HeaderList): void {
     if (this.#isDone) return;
     const trailers = rawTrailers.length === 0 ? rawTrailers : removeHopByHop(rawTrailers);
-    if (trailers.length > 0 && trailers.length <= 2 * FORWARD_LIMITS.RESPONSE_FIELDS_MAX) this.stream.sendTrailers(trailers);
+    if (trailers.length > 0 && trailers.length <= 2 * FORWARD_LIMITS.RESPONSE_FIELDS_MAX)
+      this.stream.sendTrailers(trailers);
     else this.stream.end();
     if (!this.isRequestWhole) this.stream.reset(ResetCode.StopSending);
     this.#settle(undefined);

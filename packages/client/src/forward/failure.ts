@@ -31,7 +31,8 @@ export function resetCodeOfError(error: unknown): ResetCode {
   if (error instanceof UpstreamError) return error.resetCode;
   const code = errorCode(error);
   // The parser's errors of both clients; and undici's words for an interim or switching answer nobody asked for.
-  if (code.startsWith("HPE_") || (error instanceof Error && error.name === "HTTPParserError")) return ResetCode.UpstreamMalformed;
+  if (code.startsWith("HPE_") || (error instanceof Error && error.name === "HTTPParserError"))
+    return ResetCode.UpstreamMalformed;
   if (code === "UND_ERR_SOCKET" && error instanceof Error && /^bad (response|upgrade)$/.test(error.message)) {
     return ResetCode.UpstreamMalformed;
   }
@@ -44,7 +45,14 @@ export function errorCode(error: unknown): string {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
 
-/** Whether the connection ended, as against an answer that could not be understood or a refusal to send. */
-export function isConnectionEnd(error: unknown): boolean {
+/** Methods of RFC 9110 9.2.2 that may be sent again without asking. */
+const IDEMPOTENT_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "PUT"]);
+
+/**
+ * Whether a request may be sent again after its kept connection ended with `error`: an app closes an idle connection when it
+ * likes, also at the moment it is used again. The caller knows that no byte of an answer came and that there was no body.
+ */
+export function isSafeToRepeat(method: string, error: unknown): boolean {
+  if (!IDEMPOTENT_METHODS.has(method) || error instanceof UpstreamError) return false;
   return resetCodeOfError(error) === ResetCode.UpstreamReset;
 }

@@ -106,7 +106,14 @@ class TargetForwarder implements Forwarder {
         new FastExchange({ exchange, target: path, lanes: this.#lanes, timeoutMs });
         break;
       case "full":
-        new FullExchange({ exchange, target: path, authority: target.authority, agent: this.#agent, dial: this.#dial, timeoutMs });
+        new FullExchange({
+          exchange,
+          target: path,
+          authority: target.authority,
+          agent: this.#agent,
+          dial: this.#dial,
+          timeoutMs,
+        });
         break;
       case "upgrade":
         new UpgradeExchange({ exchange, target: path, authority: target.authority, dial: this.#dial, timeoutMs });

@@ -8,7 +8,7 @@ export function fieldsOfRaw(raw: unknown): HeaderList {
   const fields = new Array<string>(raw.length);
   for (let i = 0; i < raw.length; i++) {
     const part: unknown = raw[i];
-    fields[i] = Buffer.isBuffer(part) ? part.latin1Slice(0, part.length) : String(part);
+    fields[i] = Buffer.isBuffer(part) ? part.toString("latin1") : String(part);
   }
   return fields;
 }

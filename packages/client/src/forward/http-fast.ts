@@ -2,13 +2,10 @@ import type { StreamHandler, StreamReset } from "@ggrok/protocol";
 import { ResetCode } from "@ggrok/protocol";
 import type { Dispatcher } from "undici";
 import type { Exchange } from "./exchange.ts";
-import { isConnectionEnd, UpstreamError } from "./failure.ts";
+import { isSafeToRepeat } from "./failure.ts";
 import { fieldsOfRaw, reasonOfUtf8 } from "./headers.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import type { Lane, LanePool } from "./lane-pool.ts";
-
-/** Methods of RFC 9110 9.2.2 that may be sent again when a kept connection closes before any byte of an answer. */
-export const IDEMPOTENT_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "PUT"]);
 
 /**
  * An exchange without a request body, carried by undici: one object is handler of the stream and of the request, and nothing
@@ -60,7 +57,10 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
-    if (this.#exchange.isDone) return this.#abort();
+    if (this.#exchange.isDone) {
+      this.#abort();
+      return;
+    }
     this.#isOnKeptConnection = this.#lane.served > 0;
     this.#exchange.stream.dispatched = true;
   }
@@ -115,9 +115,7 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
       this.#isOnKeptConnection &&
       !this.#hasAnswerBegun &&
       !this.#wasRetried &&
-      IDEMPOTENT_METHODS.has(this.#exchange.head.method) &&
-      !(error instanceof UpstreamError) &&
-      isConnectionEnd(error)
+      isSafeToRepeat(this.#exchange.head.method, error)
     );
   }
 

@@ -1,10 +1,23 @@
-import { type Agent, type ClientRequest, type IncomingMessage, request as openRequest, type RequestOptions } from "node:http";
-import { getField, getFields, type HeaderList, ResetCode, removeHopByHop, type StreamHandler, type StreamReset } from "@ggrok/protocol";
+import {
+  type Agent,
+  type ClientRequest,
+  type IncomingMessage,
+  request as openRequest,
+  type RequestOptions,
+} from "node:http";
+import {
+  getField,
+  getFields,
+  type HeaderList,
+  ResetCode,
+  removeHopByHop,
+  type StreamHandler,
+  type StreamReset,
+} from "@ggrok/protocol";
 import { Answer } from "./answer.ts";
 import type { Dial } from "./dial.ts";
 import type { Exchange } from "./exchange.ts";
-import { isConnectionEnd, UpstreamError } from "./failure.ts";
-import { IDEMPOTENT_METHODS } from "./http-fast.ts";
+import { isSafeToRepeat } from "./failure.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { FORWARD_LIMITS } from "./limits.ts";
 
@@ -49,7 +62,9 @@ export class FullExchange implements StreamHandler {
     stream.handler = this;
     this.#timer = o.timeoutMs === undefined ? undefined : new IdleTimer(o.timeoutMs, () => this.#onIdle());
     if (isRequestWhole && length !== undefined && length > 0) {
-      this.#end(() => o.exchange.fail(ResetCode.Protocol, `the body ended ${length} bytes short of its Content-Length`));
+      this.#end(() =>
+        o.exchange.fail(ResetCode.Protocol, `the body ended ${length} bytes short of its Content-Length`),
+      );
     } else {
       this.#start({ agent: this.#agent });
     }
@@ -120,7 +135,9 @@ export class FullExchange implements StreamHandler {
     request.on("response", (response) => this.#onResponse(request, response));
     request.on("upgrade", (_response, socket) => {
       socket.destroy();
-      this.#end(() => this.#exchange.fail(ResetCode.UpstreamMalformed, "the app switched protocols without being asked"));
+      this.#end(() =>
+        this.#exchange.fail(ResetCode.UpstreamMalformed, "the app switched protocols without being asked"),
+      );
     });
     request.on("drain", () => {
       this.#timer?.touch();
@@ -167,15 +184,14 @@ export class FullExchange implements StreamHandler {
       this.#answer === undefined &&
       this.#exchange.isRequestWhole &&
       this.#exchange.bytesIn === 0 &&
-      IDEMPOTENT_METHODS.has(this.#exchange.head.method) &&
-      !(error instanceof UpstreamError) &&
-      isConnectionEnd(error)
+      isSafeToRepeat(this.#exchange.head.method, error)
     );
   }
 
   #onIdle(): void {
     // The visitor keeps us waiting: reads nothing, or sends nothing while the app has taken all there was.
-    const isWaitingForVisitor = this.#answer?.isPaused === true || (!this.#exchange.isRequestWhole && !this.#isBodyStalled);
+    const isWaitingForVisitor =
+      this.#answer?.isPaused === true || (!this.#exchange.isRequestWhole && !this.#isBodyStalled);
     if (isWaitingForVisitor) return;
     this.#end(() => this.#exchange.fail(ResetCode.UpstreamTimeout, "the app was silent for too long"));
   }

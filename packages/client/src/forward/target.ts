@@ -79,7 +79,8 @@ function splitAuthority(text: string, authority: string): { hostname: string; po
   }
   const hostname = colon === -1 ? authority : authority.slice(0, colon);
   if (hostname === "") throw configError(`"${text}" has no host: ${FORMS}`);
-  if (!HOST_NAME.test(hostname) || hostname.length > 253) throw configError(`"${text}": ${hostname} is not a host name`);
+  if (!HOST_NAME.test(hostname) || hostname.length > 253)
+    throw configError(`"${text}": ${hostname} is not a host name`);
   return { hostname, port: colon === -1 ? undefined : parsePort(text, authority.slice(colon + 1)) };
 }
 
@@ -93,7 +94,8 @@ function parsePort(text: string, digits: string): number {
 
 function parseBasePath(text: string, path: string): string {
   if (/[?#]/.test(path)) throw configError(`"${text}": a target has no query and no fragment`);
-  if (/[^\x21-\x7e]/.test(path)) throw configError(`"${text}": write spaces and other letters of the path percent-encoded`);
+  if (/[^\x21-\x7e]/.test(path))
+    throw configError(`"${text}": write spaces and other letters of the path percent-encoded`);
   return path.endsWith("/") ? path.slice(0, -1) : path;
 }
 

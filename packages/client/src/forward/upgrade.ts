@@ -2,7 +2,14 @@ import { type ClientRequest, type IncomingMessage, request as openRequest } from
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
-import { getField, type HeaderList, ResetCode, removeHopByHop, type StreamHandler, type StreamReset } from "@ggrok/protocol";
+import {
+  getField,
+  type HeaderList,
+  ResetCode,
+  removeHopByHop,
+  type StreamHandler,
+  type StreamReset,
+} from "@ggrok/protocol";
 import { Answer } from "./answer.ts";
 import type { Dial } from "./dial.ts";
 import type { Exchange } from "./exchange.ts";
@@ -111,7 +118,8 @@ export class UpgradeExchange implements StreamHandler {
       exchange.stream.resume();
     });
     socket.on("close", () => {
-      if (!this.#hasAppEnded || !exchange.isRequestWhole) this.#end(() => exchange.fail(ResetCode.UpstreamReset, "ECONNRESET"));
+      if (!this.#hasAppEnded || !exchange.isRequestWhole)
+        this.#end(() => exchange.fail(ResetCode.UpstreamReset, "ECONNRESET"));
     });
     if (early.length > 0 && !exchange.write(early)) socket.pause();
     else socket.resume();
