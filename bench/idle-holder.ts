@@ -1,6 +1,18 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { FRAME_HEADER_BYTES, FrameType, PROTOCOL, putFrameHeader } from "@ggrok/protocol";
+import {
+  CAPABILITIES,
+  type ControlMessage,
+  decodeControl,
+  decodeMessage,
+  encodeControlMessage,
+  encodeU48,
+  FRAME_HEADER_BYTES,
+  FrameType,
+  type Hello,
+  PROTOCOL,
+  putFrameHeader,
+} from "@ggrok/protocol";
 import { WebSocket } from "ws";
 
 /**
@@ -14,65 +26,58 @@ const RETRY_MS = 250;
 const SPARE_FILES = 64;
 const GIVE_UP_MS = 120_000;
 
-function encode(type: FrameType, payload: Buffer): Buffer {
-  const frame = Buffer.alloc(FRAME_HEADER_BYTES + payload.length);
-  putFrameHeader(frame, 0, type, 0, 0, payload.length);
-  payload.copy(frame, FRAME_HEADER_BYTES);
-  return frame;
+function encodeFrames(...frames: readonly (readonly [type: FrameType, payload: Buffer])[]): Buffer {
+  return Buffer.concat(
+    frames.flatMap(([type, payload]) => {
+      const header = Buffer.alloc(FRAME_HEADER_BYTES);
+      putFrameHeader(header, 0, type, 0, 0, payload.length);
+      return [header, payload];
+    }),
+  );
 }
 
-function encodeMessage(message: object): Buffer {
-  return encode(FrameType.Control, Buffer.from(JSON.stringify(message)));
+function createHello(): Hello {
+  return {
+    type: "hello",
+    role: "agent",
+    software: "ggrok-bench",
+    agentId: randomBytes(32).toString("base64url"),
+    instance: randomBytes(16).toString("base64url"),
+    attempt: 1,
+    slot: 0,
+    capabilities: [CAPABILITIES.Resume],
+    window: 65_536,
+    maxStreams: 16_384,
+    label: "bench",
+  };
 }
 
-/** The handshake of one agent with one tunnel, then silence but for the answers to PINGs. */
+/** The handshake of one agent with one tunnel, then silence but for what a real agent answers to a PING. */
 function holdTunnel(port: number, index: number): Promise<void> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/$$ggrok`, PROTOCOL, { perMessageDeflate: false });
   return new Promise((resolve, reject) => {
+    let received = -1;
     socket.on("error", reject);
     socket.on("close", (code, reason) => reject(new Error(`closed ${code} ${reason.toString()}`)));
-    socket.on("open", () => {
-      const identity = {
-        agentId: randomBytes(32).toString("base64url"),
-        instance: randomBytes(16).toString("base64url"),
-      };
-      const limits = { attempt: 1, slot: 0, capabilities: ["resume"], window: 65_536, maxStreams: 16_384 };
-      socket.send(
-        encodeMessage({
-          type: "hello",
-          role: "agent",
-          software: "ggrok-bench",
-          ...identity,
-          ...limits,
-          label: "bench",
-        }),
-      );
-    });
+    socket.on("open", () => socket.send(encodeControlMessage(createHello())));
     socket.on("message", (data: Buffer) => {
-      for (let at = 0; at + FRAME_HEADER_BYTES <= data.length; ) {
-        const payload = data.subarray(at + FRAME_HEADER_BYTES, at + FRAME_HEADER_BYTES + data.readUInt32BE(at));
-        if (data[at + 8] === FrameType.Ping) socket.send(encode(FrameType.Pong, payload));
-        if (data[at + 8] === FrameType.Control) onMessage(JSON.parse(payload.toString()) as { type: string });
-        at += FRAME_HEADER_BYTES + payload.length;
-      }
+      // The first message, welcome, is not counted.
+      received += 1;
+      decodeMessage(data, (type, _flags, _stream, payload) => {
+        if (type === FrameType.Ping) {
+          socket.send(encodeFrames([FrameType.Pong, payload], [FrameType.Ack, encodeU48(received)]));
+        } else if (type === FrameType.Control) {
+          hear(decodeControl(payload));
+        }
+      });
     });
-    const onMessage = (message: { type: string }): void => {
-      if (message.type === "welcome") {
-        const bind = {
-          type: "bind",
-          bind: 1,
-          kind: "http",
-          url: `idle-${index}`,
-          ageMs: 0,
-          pooling: false,
-          takeover: false,
-          options: {},
-        };
-        socket.send(encodeMessage(bind));
-      } else if (message.type === "bound") {
+    const hear = (message: ControlMessage | undefined): void => {
+      if (message?.type === "welcome") {
+        socket.send(encodeControlMessage({ type: "bind", bind: 1, kind: "http", url: `idle-${index}`, ageMs: 0 }));
+      } else if (message?.type === "bound") {
         resolve();
-      } else if (message.type === "refused" || message.type === "unbound") {
-        reject(new Error(JSON.stringify(message)));
+      } else if (message?.type === "refused" || message?.type === "bind-refused") {
+        reject(new Error(`${message.code}: ${message.message}`));
       }
     };
   });
