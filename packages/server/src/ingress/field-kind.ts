@@ -27,6 +27,8 @@ export type FieldKind = (typeof FieldKind)[keyof typeof FieldKind];
 const KINDS: ReadonlyMap<string, FieldKind> = new Map<string, FieldKind>([
   ["keep-alive", FieldKind.HopByHop],
   ["proxy-connection", FieldKind.HopByHop],
+  ["proxy-authenticate", FieldKind.HopByHop],
+  ["proxy-authorization", FieldKind.HopByHop],
   ["http2-settings", FieldKind.HopByHop],
   ["connection", FieldKind.Connection],
   ["upgrade", FieldKind.Upgrade],
