@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Processes, Running } from "./processes.ts";
+import { type Processes, pickFreePort, type Running, waitForPort } from "./processes.ts";
 
 /** The built programs, and what to add to Node's flags (a profiler, for instance). */
 export type GgrokPrograms = {
@@ -35,22 +35,16 @@ function parseEvent(line: string): Record<string, unknown> {
   }
 }
 
-/** Start a relay with its access log off and wait for `relay.listening`. */
+/** Start a relay with its access log off and wait until it listens. */
 export async function startRelay(processes: Processes, programs: GgrokPrograms): Promise<Relay> {
-  // pino names the event in `event` or `msg`; the address is what identifies the line.
-  const pickPort = (line: string): number | undefined => {
-    const event = parseEvent(line);
-    if (typeof event["port"] === "number") return event["port"];
-    return typeof event["url"] === "string" ? Number(new URL(event["url"]).port) || undefined : undefined;
-  };
-  const args = ["--port", "0", "--domain", DOMAIN, "--log-level", "error"];
-  const { found: port, ...running } = await processes.startUntil(
-    process.execPath,
-    [...RELAY_NODE_FLAGS, ...programs.nodeFlags, programs.relayBin, ...args],
-    pickPort,
-    // A developer's own settings must not leak into what is measured.
-    { env: cleanEnvironment() },
-  );
+  // With the log at `error` the relay does not tell a port it chose itself, so it is told one.
+  const port = await pickFreePort();
+  const args = ["--port", String(port), "--bind", "127.0.0.1", "--domain", DOMAIN, "--log-level", "error"];
+  const flags = [...RELAY_NODE_FLAGS, ...programs.nodeFlags];
+  // A developer's own settings must not leak into what is measured.
+  const options = { env: cleanEnvironment() };
+  const running = processes.start(process.execPath, [...flags, programs.relayBin, ...args], options);
+  await waitForPort(port);
   return { ...running, port, url: `http://127.0.0.1:${port}` };
 }
 
