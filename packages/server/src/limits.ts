@@ -45,6 +45,8 @@ export const RELAY_LIMITS = {
   payloadMemoryShare: 0.25,
   /** Agents told to leave per second while draining; the same rate at which the next relay admits them. */
   drainsPerSecond: 100,
+  /** After the drain, time for last answers and closing handshakes to leave. */
+  goodbyeMs: 1_000,
   /** Longest request target, in bytes: what one OPEN frame admits. Longer is 414. */
   targetBytes: 16_384,
   /** Fields of one request. With the relay's own they fit into one OPEN frame; more is 431. */

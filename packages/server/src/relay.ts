@@ -179,6 +179,8 @@ class RelayProcess implements Relay {
     const timeUp = delay(graceMs, undefined, { signal }).catch(() => {});
     await Promise.race([Promise.all([exchangesEnded, this.#drainAgents(graceMs, deadline, signal)]), timeUp]);
     finished.abort();
+    // The last bytes and the closing handshakes are still on their way.
+    await this.#listener?.settled(RELAY_LIMITS.goodbyeMs);
     await this.destroy();
     logEvent(this.#logger, "relay.stopped", {}, "stopped");
   }

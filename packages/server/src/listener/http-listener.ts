@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -37,6 +38,8 @@ export interface HttpListener {
   listen(port: number, address: string | undefined): Promise<AddressInfo>;
   /** Takes no new connection from here on and ends idle ones; the port is free for the next process at once. */
   stopAccepting(): void;
+  /** Resolves when every connection has ended, or after so long. */
+  settled(timeoutMs: number): Promise<void>;
   /** Ends every connection that is left. */
   destroy(): void;
 }
@@ -115,6 +118,16 @@ class ServerListener implements HttpListener {
     if (!this.server.listening) return;
     this.server.close();
     this.server.closeIdleConnections();
+  }
+
+  async settled(timeoutMs: number): Promise<void> {
+    this.server.closeIdleConnections();
+    const signal = AbortSignal.timeout(timeoutMs);
+    await Promise.all(
+      [...this.#sockets].map((socket) =>
+        socket.destroyed ? undefined : once(socket, "close", { signal }).catch(() => {}),
+      ),
+    );
   }
 
   destroy(): void {
