@@ -153,13 +153,13 @@ describe("ggrok http", () => {
     await using app = await App.start(() => arrived.resolve());
     await using agent = place.ggrok(["http", "--json", "--relay", relay.origin, String(app.port)]);
     const { url } = await agent.event("tunnel.online");
-    const answer = visit(String(url)).catch(() => {});
+    // Nobody waits for this answer: the relay ends it when the test is over.
+    void visit(String(url)).catch(() => {});
     await arrived.promise;
     agent.kill("SIGINT");
     await relay.program.event("endpoint.released");
     agent.kill("SIGINT");
     expect(await agent.exited).toBe(1);
-    await answer;
   });
 
   it("prints no URL before the app accepts connections, with --wait", async () => {
