@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join, sep } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { build } from "esbuild";
 import { root } from "./run.mjs";
 
@@ -16,6 +16,25 @@ const shared = {
   // CommonJS dependencies call require; an ES module has none of its own.
   banner: {
     js: 'import { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);',
+  },
+};
+
+/**
+ * Leaves out what the agent cannot reach but a bundler cannot see to be unused: undici beside its connection (fetch,
+ * caches, mocks: evaluated on import), and zod's error texts in languages other than English. Together two thirds of the
+ * bundle. Whoever imports more of undici gets an error from the build, and adds it here.
+ */
+const lean = {
+  name: "lean",
+  setup({ onLoad }) {
+    onLoad({ filter: /node_modules[\\/]undici[\\/]index\.js$/ }, () => ({
+      contents: `export { default as Client } from "./lib/dispatcher/client.js";`,
+      resolveDir: join(root, "packages", "client", "node_modules", "undici"),
+    }));
+    onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, ({ path }) => ({
+      contents: `export { default as en } from "./en.js";`,
+      resolveDir: dirname(path),
+    }));
   },
 };
 
@@ -36,6 +55,7 @@ export async function bundleClient() {
     },
     outfile: join(dist, "ggrok.js"),
     minify: true,
+    plugins: [lean],
     // Optional natives of ws, looked up at run time when they are there.
     external: ["bufferutil", "utf-8-validate"],
   });
