@@ -142,7 +142,7 @@ export class Agent implements Owner {
   /** Asks the agent to go elsewhere and ends when its streams have ended, at the deadline at the latest. */
   async drain(deadlineMs: number): Promise<void> {
     this.#isLeaving = true;
-    this.session.sendControl({ type: "drain", reason: "the relay is going down", reconnect: "now", deadlineMs });
+    this.session.sendControl({ type: "drain", reason: "the relay is going down", reconnect: "now", deadlineMs: Math.round(deadlineMs) });
     await this.session.close(deadlineMs);
   }
 
