@@ -27,14 +27,6 @@ export type Relay = Running & { readonly port: number; readonly url: string };
 /** An agent with one tunnel; `host` is what a visitor puts into `Host`. */
 export type Agent = Running & { readonly host: string };
 
-function parseEvent(line: string): Record<string, unknown> {
-  try {
-    return JSON.parse(line) as Record<string, unknown>;
-  } catch {
-    return {};
-  }
-}
-
 /** Start a relay with its access log off and wait until it listens. */
 export async function startRelay(processes: Processes, programs: GgrokPrograms): Promise<Relay> {
   // With the log at `error` the relay does not tell a port it chose itself, so it is told one.
@@ -48,7 +40,7 @@ export async function startRelay(processes: Processes, programs: GgrokPrograms):
   return { ...running, port, url: `http://127.0.0.1:${port}` };
 }
 
-/** Start an agent and wait for `tunnel.online`. `dialPort` differs from the relay's where a shaped link lies between. */
+/** Start an agent and wait for the URL it prints. `dialPort` differs from the relay's where a shaped link lies between. */
 export async function startAgent(
   processes: Processes,
   programs: GgrokPrograms,
@@ -58,15 +50,13 @@ export async function startAgent(
   await mkdir(home, { recursive: true });
   const args = [
     ...["http", String(o.upstreamPort), "--relay", `http://127.0.0.1:${o.dialPort}`, "--url", o.name],
-    ...["--inspect", "false", "--json", "--log-level", "error"],
+    ...["--inspect", "false", "--log-level", "error"],
   ];
   const { found: host, ...running } = await processes.startUntil(
     process.execPath,
     [...programs.nodeFlags, programs.agentBin, ...args],
-    (line) => {
-      const event = parseEvent(line);
-      return event["event"] === "tunnel.online" ? new URL(String(event["url"])).hostname : undefined;
-    },
+    // Not `--json`: an event for every request would be an access log, which is off on the relay too.
+    (line) => (URL.canParse(line) ? new URL(line).hostname : undefined),
     // Its own home and folder give every agent its own identity and keep the user's tokens and project file out.
     {
       cwd: home,

@@ -29,7 +29,6 @@ export type Settings = {
 };
 
 const WARM_UP_CONNECTIONS = 16;
-const WARM_UP_SECONDS = 1;
 /** Targets whose small requests beside downloads are worth comparing. */
 const MIXED_TARGETS: readonly string[] = [TargetName.Ggrok, TargetName.SshNoDelay, TargetName.UndiciProxy];
 
@@ -38,7 +37,7 @@ function pause(ms: number): Promise<void> {
 }
 
 async function runSmall(targets: readonly Target[], settings: Settings): Promise<Measurements["small"]> {
-  for (const target of targets) await measureSmall(target, WARM_UP_CONNECTIONS, WARM_UP_SECONDS);
+  for (const target of targets) await measureSmall(target, WARM_UP_CONNECTIONS, settings.seconds);
   const seen = new Map<string, Map<string, SmallRun[]>>();
   for (let round = 0; round < settings.runs; round += 1) {
     for (const connections of settings.connections) {
