@@ -1,17 +1,13 @@
-export { CAPABILITIES, PROTOCOL, PROTOCOL_VERSION, SUPPORTED_PROTOCOLS } from "./version.ts";
-export { LIMITS } from "./limits.ts";
-export { ERRORS, type ErrorCode, type ErrorRow, errorCodeOfReset, GgrokError, isResetCode, ResetCode } from "./errors.ts";
 export {
-  getField,
-  getFields,
-  type HeaderList,
-  isFieldValue,
-  isTarget,
-  isToken,
-  removeHopByHop,
-  validateFields,
-} from "./message/headers.ts";
-export type { HttpOpenHead, OpenHead, OpenMeta, ResponseHead, TcpOpenHead } from "./message/exchange.ts";
+  ERRORS,
+  type ErrorCode,
+  type ErrorRow,
+  errorCodeOfReset,
+  GgrokError,
+  isResetCode,
+  ResetCode,
+} from "./errors.ts";
+export { LIMITS } from "./limits.ts";
 export type {
   Bind,
   BindRefused,
@@ -24,7 +20,24 @@ export type {
   Unbound,
   Welcome,
 } from "./message/control.ts";
-export { FLAG_FIN, FRAME_HEADER_BYTES, FrameType, putFrameHeader } from "./wire/frame.ts";
+export type { HttpOpenHead, OpenHead, OpenMeta, ResponseHead, TcpOpenHead } from "./message/exchange.ts";
+export {
+  getField,
+  getFields,
+  type HeaderList,
+  isFieldValue,
+  isTarget,
+  isToken,
+  removeHopByHop,
+  validateFields,
+} from "./message/headers.ts";
+export { MemoryBudget, MemoryLevel } from "./mux/memory-budget.ts";
+export type { MuxStream, StreamHandler, StreamReset } from "./mux/mux-stream.ts";
+export { Session, type SessionHandler, type SessionOptions, type SessionState } from "./mux/session.ts";
+export { createMemoryLink, type MemoryTransport } from "./transport/memory.ts";
+export { DEAF_HANDLER, type Transport, type TransportHandler } from "./transport/transport.ts";
+export { createWebSocketTransport } from "./transport/websocket.ts";
+export { CAPABILITIES, PROTOCOL, PROTOCOL_VERSION, SUPPORTED_PROTOCOLS } from "./version.ts";
 export {
   decodeControl,
   decodeControlMessage,
@@ -47,9 +60,4 @@ export {
   encodeTrailers,
   encodeU48,
 } from "./wire/encode.ts";
-export { MemoryBudget, MemoryLevel } from "./mux/memory-budget.ts";
-export type { MuxStream, StreamHandler, StreamReset } from "./mux/mux-stream.ts";
-export { Session, type SessionHandler, type SessionOptions, type SessionState } from "./mux/session.ts";
-export { DEAF_HANDLER, type Transport, type TransportHandler } from "./transport/transport.ts";
-export { createMemoryLink, type MemoryTransport } from "./transport/memory.ts";
-export { createWebSocketTransport } from "./transport/websocket.ts";
+export { FLAG_FIN, FRAME_HEADER_BYTES, FrameType, putFrameHeader } from "./wire/frame.ts";

@@ -19,9 +19,7 @@ const hello = z.object({
   maxStreams: z.int().min(1).max(65_536),
   label: text.optional(),
   resume: z.object({ session: text, secret, received: count }).optional(),
-  previous: z
-    .object({ session: text, secret, lastStream: count, undispatched: z.array(count).max(16_384) })
-    .optional(),
+  previous: z.object({ session: text, secret, lastStream: count, undispatched: z.array(count).max(16_384) }).optional(),
 });
 const welcome = z.object({
   type: z.literal("welcome"),

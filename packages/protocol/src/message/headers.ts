@@ -54,7 +54,8 @@ export function validateFields(fields: HeaderList): void {
   if (length > LIMITS.FIELDS_MAX * 2) throw invalid(`${length / 2} fields, ${LIMITS.FIELDS_MAX} are allowed`);
   for (let i = 0; i < length; i += 2) {
     if (!TOKEN.test(fields[i] ?? "")) throw invalid("a field name is not a token");
-    if (!FIELD_VALUE.test(fields[i + 1] ?? "")) throw invalid(`the value of ${fields[i]} has a character no field can carry`);
+    if (!FIELD_VALUE.test(fields[i + 1] ?? ""))
+      throw invalid(`the value of ${fields[i]} has a character no field can carry`);
   }
 }
 
@@ -62,7 +63,8 @@ export function validateFields(fields: HeaderList): void {
 export function getField(fields: HeaderList, lowerName: string): string | undefined {
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i];
-    if (name !== undefined && name.length === lowerName.length && name.toLowerCase() === lowerName) return fields[i + 1];
+    if (name !== undefined && name.length === lowerName.length && name.toLowerCase() === lowerName)
+      return fields[i + 1];
   }
   return undefined;
 }
@@ -84,7 +86,10 @@ export function getFields(fields: HeaderList, lowerName: string): string[] {
  * @param o.keepUpgrade keeps Upgrade and `Connection: Upgrade`, for an exchange that changes protocol
  * @param o.keepTrailers keeps `TE: trailers`, for a hop that passes trailers on
  */
-export function removeHopByHop(fields: HeaderList, o: { keepUpgrade?: boolean; keepTrailers?: boolean } = {}): string[] {
+export function removeHopByHop(
+  fields: HeaderList,
+  o: { keepUpgrade?: boolean; keepTrailers?: boolean } = {},
+): string[] {
   const named = namedInConnection(fields);
   const kept: string[] = [];
   for (let i = 0; i < fields.length; i += 2) {

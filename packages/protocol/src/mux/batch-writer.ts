@@ -1,4 +1,4 @@
-import { FRAME_HEADER_BYTES, FLAG_FIN, type FrameType, putFrameHeader } from "../wire/frame.ts";
+import { FLAG_FIN, FRAME_HEADER_BYTES, type FrameType, putFrameHeader } from "../wire/frame.ts";
 
 /** First slab, in bytes: what an idle session spends on a PING. */
 const FIRST_SLAB_BYTES = 1_024;

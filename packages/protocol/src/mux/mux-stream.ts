@@ -1,6 +1,6 @@
 import type { ResetCode } from "../errors.ts";
-import type { HeaderList } from "../message/headers.ts";
 import type { ResponseHead } from "../message/exchange.ts";
+import type { HeaderList } from "../message/headers.ts";
 
 /** Why a stream ended before its time. */
 export interface StreamReset {

@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { GgrokError } from "../errors.ts";
-import { Collector, createPair, isPoured, OK, type PairOptions, pour, requestHead, type SessionPair, turns } from "./pair.testing.ts";
+import {
+  Collector,
+  createPair,
+  isPoured,
+  OK,
+  type PairOptions,
+  pour,
+  requestHead,
+  type SessionPair,
+  turns,
+} from "./pair.testing.ts";
 
 const TOTAL = 300_000;
 

@@ -1,5 +1,5 @@
-import { LIMITS } from "../limits.ts";
 import { GgrokError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
 
 /** PINGs sent one after the other on a new connection, to learn its shortest round trip soon. */
 const FIRST_PINGS = 4;
@@ -49,7 +49,10 @@ export class RoundTrip {
     this.#pending = undefined;
     const rtt = nowMs - this.#sentAt;
     this.#latest = rtt;
-    if (movedBytes - this.#movedAtSend < LIMITS.QUIET_PING_BYTES && rtt < (this.#shortest ?? Number.POSITIVE_INFINITY)) {
+    if (
+      movedBytes - this.#movedAtSend < LIMITS.QUIET_PING_BYTES &&
+      rtt < (this.#shortest ?? Number.POSITIVE_INFINITY)
+    ) {
       this.#shortest = rtt;
     }
     for (const resolve of this.#waiting) resolve(rtt);

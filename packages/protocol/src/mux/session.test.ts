@@ -149,7 +149,8 @@ describe("Session", () => {
         const visitor = new Collector();
         const stream = pair.relay.open(requestHead(), visitor, { fin: true });
         if (i % 3 === 0) stream.reset(ResetCode.VisitorLeft);
-        else if (i % 3 === 1) void visitor.until(() => visitor.bytes > 0).then(() => stream.reset(ResetCode.VisitorLeft));
+        else if (i % 3 === 1)
+          void visitor.until(() => visitor.bytes > 0).then(() => stream.reset(ResetCode.VisitorLeft));
       }
       await turns(() => pair.relay.streamCount === 0 && pair.agent.streamCount === 0);
     }

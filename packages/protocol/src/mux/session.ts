@@ -383,7 +383,11 @@ export class Session {
       this.#setState("lost");
       return;
     }
-    this.#finish(new GgrokError("ERR_GGROK_SESSION_LOST", { message: `connection closed (${code}) ${reason}`.trim() }), code, reason);
+    this.#finish(
+      new GgrokError("ERR_GGROK_SESSION_LOST", { message: `connection closed (${code}) ${reason}`.trim() }),
+      code,
+      reason,
+    );
   }
 
   #setState(state: SessionState): void {
@@ -442,9 +446,7 @@ export class Session {
       decodeMessage(message, this.#onFrame);
     } catch (error) {
       if (this.#transport !== transport) return;
-      this.destroy(
-        error instanceof GgrokError ? error : new GgrokError("ERR_GGROK_INTERNAL", { cause: error }),
-      );
+      this.destroy(error instanceof GgrokError ? error : new GgrokError("ERR_GGROK_INTERNAL", { cause: error }));
       return;
     }
     if (this.#transport !== transport || transport === undefined) return;

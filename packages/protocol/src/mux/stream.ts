@@ -249,7 +249,9 @@ export class Stream implements MuxStream {
   receiveHead(head: ResponseHead, fin: boolean): void {
     const isInformational = head.status < 200 && head.status !== 101;
     if (isInformational && (fin || ++this.#informationalHeads > LIMITS.INFORMATIONAL_HEADS_MAX)) {
-      throw violation(`more than ${LIMITS.INFORMATIONAL_HEADS_MAX} interim heads, or one with FIN, on stream ${this.id}`);
+      throw violation(
+        `more than ${LIMITS.INFORMATIONAL_HEADS_MAX} interim heads, or one with FIN, on stream ${this.id}`,
+      );
     }
     this.#moveRemote(isInformational ? "informational" : "head");
     if (fin) this.#moveRemote("end");

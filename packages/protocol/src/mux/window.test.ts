@@ -8,7 +8,9 @@ describe("windows", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 65_536 }),
-        fc.array(fc.tuple(fc.integer({ min: 1, max: 65_536 }), fc.integer({ min: 0, max: 100_000 })), { maxLength: 200 }),
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 65_536 }), fc.integer({ min: 0, max: 100_000 })), {
+          maxLength: 200,
+        }),
         (initial, steps) => {
           const receiver = new StreamReceiveWindow(initial);
           const sender = new SendWindow(initial);

@@ -1,19 +1,11 @@
-import { randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
+import { maskedBytes, maskFrame } from "./mask.ts";
+import { type Slab, takeSlab } from "./slab-pool.ts";
 import { DEAF_HANDLER, type Transport, type TransportHandler } from "./transport.ts";
 
 /** FIN and opcode 2, RFC 6455 section 5.2. */
 const FINAL_BINARY = 0x82;
-const MASK_BIT = 0x80;
-/** Random bytes fetched at once for masking keys. */
-const KEY_POOL_BYTES = 8_192;
-/** Masked payloads start here in their buffer: behind the longest frame header, and aligned for 32-bit words. */
-const MASKED_OFFSET = 16;
-
-const keyPool = Buffer.alloc(KEY_POOL_BYTES);
-let keyPoolUsed = KEY_POOL_BYTES;
-
 /**
  * A WebSocket that is open, as a {@link Transport}. Frames are written to the socket beside `ws`, which keeps receiving,
  * the closing handshake and pings: a message of two parts goes out without being joined.
@@ -31,6 +23,7 @@ class WebSocketTransport implements Transport {
   readonly #ws: WebSocket;
   readonly #socket: Duplex;
   readonly #isMasking: boolean;
+  #slab: Slab | undefined;
   #isCorked = false;
   #isOver = false;
 
@@ -69,13 +62,28 @@ class WebSocketTransport implements Transport {
       this.#isCorked = true;
       socket.cork();
     }
-    if (this.#isMasking) return socket.write(maskedFrame(head, body));
+    if (this.#isMasking) return this.#sendMasked(head, body);
     socket.write(frameHeader(head.length + (body === undefined ? 0 : body.length)));
     const hasRoom = socket.write(head);
     return body === undefined ? hasRoom : socket.write(body);
   }
 
+  /** Masking has to copy; the copies go through slabs that are used again once the kernel has taken them. */
+  #sendMasked(head: Buffer, body: Buffer | undefined): boolean {
+    const bytes = maskedBytes(head.length + (body === undefined ? 0 : body.length));
+    let slab = this.#slab;
+    if (slab === undefined || !slab.fits(bytes)) {
+      slab?.letGo();
+      slab = takeSlab(bytes);
+      this.#slab = slab;
+    }
+    return this.#socket.write(maskFrame(slab.buffer, slab.use(bytes), head, body), slab.released);
+  }
+
   flush(): void {
+    // Between turns a slab belongs to the socket alone: an idle session holds none.
+    this.#slab?.letGo();
+    this.#slab = undefined;
     if (!this.#isCorked) return;
     this.#isCorked = false;
     this.#socket.uncork();
@@ -85,7 +93,10 @@ class WebSocketTransport implements Transport {
     this.flush();
     this.#isOver = true;
     // RFC 6455 section 5.5: a control frame carries at most 125 bytes, two of them the code.
-    const text = Buffer.from(reason).subarray(0, 120).toString("utf8").replace(/\uFFFD+$/, "");
+    const text = Buffer.from(reason)
+      .subarray(0, 120)
+      .toString("utf8")
+      .replace(/\uFFFD+$/, "");
     if (isSendableCode(code)) this.#ws.close(code, text);
     else this.#ws.close();
   }
@@ -105,10 +116,12 @@ class WebSocketTransport implements Transport {
 }
 
 function isSendableCode(code: number): boolean {
-  return code === 1000 || (code >= 1001 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
+  return (
+    code === 1000 || (code >= 1001 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999)
+  );
 }
 
-/** Header of an unmasked frame of this length. */
+/** Header of an unmasked frame of this length, RFC 6455 section 5.2. */
 function frameHeader(length: number): Buffer {
   if (length < 126) {
     const header = Buffer.allocUnsafe(2);
@@ -116,56 +129,17 @@ function frameHeader(length: number): Buffer {
     header[1] = length;
     return header;
   }
-  const header = Buffer.allocUnsafe(length < 65_536 ? 4 : 10);
+  if (length < 65_536) {
+    const header = Buffer.allocUnsafe(4);
+    header[0] = FINAL_BINARY;
+    header[1] = 126;
+    header.writeUInt16BE(length, 2);
+    return header;
+  }
+  const header = Buffer.allocUnsafe(10);
   header[0] = FINAL_BINARY;
-  writeLength(header, 0, length, 0);
+  header[1] = 127;
+  header.writeUInt32BE(0, 2);
+  header.writeUInt32BE(length, 6);
   return header;
-}
-
-function writeLength(frame: Buffer, start: number, length: number, bit: number): void {
-  if (length < 126) {
-    frame[start + 1] = bit | length;
-  } else if (length < 65_536) {
-    frame[start + 1] = bit | 126;
-    frame.writeUInt16BE(length, start + 2);
-  } else {
-    frame[start + 1] = bit | 127;
-    frame.writeUInt32BE(0, start + 2);
-    frame.writeUInt32BE(length, start + 6);
-  }
-}
-
-/** The whole frame, masked with a fresh key, in one buffer: masking has to copy anyway. */
-function maskedFrame(head: Buffer, body: Buffer | undefined): Buffer {
-  const length = head.length + (body === undefined ? 0 : body.length);
-  const buffer = Buffer.allocUnsafe(MASKED_OFFSET + length);
-  buffer.set(head, MASKED_OFFSET);
-  if (body !== undefined) buffer.set(body, MASKED_OFFSET + head.length);
-  if (keyPoolUsed === KEY_POOL_BYTES) {
-    randomFillSync(keyPool);
-    keyPoolUsed = 0;
-  }
-  const key = keyPool.readInt32LE(keyPoolUsed);
-  keyPoolUsed += 4;
-  const start = MASKED_OFFSET - 4 - (length < 126 ? 2 : length < 65_536 ? 4 : 10);
-  buffer[start] = FINAL_BINARY;
-  writeLength(buffer, start, length, MASK_BIT);
-  buffer.writeInt32LE(key, MASKED_OFFSET - 4);
-  mask(buffer, length, key);
-  return start === 0 ? buffer : buffer.subarray(start);
-}
-
-/** XORs `length` bytes from MASKED_OFFSET with the key, a 32-bit word at a time. */
-function mask(buffer: Buffer, length: number, key: number): void {
-  const at = buffer.byteOffset + MASKED_OFFSET;
-  const isAligned = (at & 3) === 0;
-  const words = isAligned ? length >>> 2 : 0;
-  if (words > 0) {
-    const view = new Int32Array(buffer.buffer, at, words);
-    for (let i = 0; i < words; i += 1) view[i] = (view[i] as number) ^ key;
-  }
-  for (let i = words << 2; i < length; i += 1) {
-    const position = MASKED_OFFSET + i;
-    buffer[position] = (buffer[position] as number) ^ (key >>> ((i & 3) << 3));
-  }
 }

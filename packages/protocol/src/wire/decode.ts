@@ -60,7 +60,8 @@ export function decodeTrailers(payload: Buffer): HeaderList {
 
 /** Payload of RESET. An unknown code reads as `internal`: a later minor version may have more. */
 export function decodeReset(payload: Buffer): { code: ResetCode; notProcessed: boolean; message: string } {
-  if (payload.length < 3 || payload.length > 3 + LIMITS.RESET_TEXT_BYTES_MAX) throw violation("RESET has a wrong length");
+  if (payload.length < 3 || payload.length > 3 + LIMITS.RESET_TEXT_BYTES_MAX)
+    throw violation("RESET has a wrong length");
   const code = payload.readUInt16BE(0);
   return {
     code: isResetCode(code) ? code : ResetCode.Internal,
