@@ -8,14 +8,20 @@ import { ForwardWorld, startApp, startRawApp, within } from "./forward-world.ts"
 
 const FULL = ["Host", "h", "Keep-Alive", "x"];
 
-/** A port nobody listens on. */
-async function freePort(host = "127.0.0.1"): Promise<number> {
-  const server = createServer().listen(0, host);
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
+/** A port nobody listens on, outside the range that port 0 is served from: no other test gets it in the meantime. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const server = createServer().listen(port, "::");
+    const [isFree] = await Promise.race([
+      once(server, "listening").then(() => [true]),
+      new Promise<[boolean]>((resolve) => server.once("error", () => resolve([false]))),
+    ]);
+    if (isFree !== true) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 describe.each([
@@ -257,7 +263,7 @@ describe("localhost", () => {
   });
 
   it("follows an app that moves to the other family", async () => {
-    const port = await freePort("::1");
+    const port = await freePort();
     await using world = new ForwardWorld(port);
     for (const host of ["127.0.0.1", "::1", "127.0.0.1"]) {
       const server = createServer((socket) => {

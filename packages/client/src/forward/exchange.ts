@@ -5,7 +5,6 @@ import {
   type HttpOpenHead,
   type MuxStream,
   ResetCode,
-  removeHopByHop,
   type StreamReset,
 } from "@ggrok/protocol";
 import { errorCode, resetCodeOfError } from "./failure.ts";
@@ -80,25 +79,25 @@ export class Exchange {
     return this.#status !== undefined;
   }
 
-  /** Passes an interim answer on. */
-  sendInformational(status: number, reason: string, rawFields: HeaderList): void {
+  /** Passes an interim answer on; `fields` are without hop-by-hop ones. */
+  sendInformational(status: number, reason: string, fields: HeaderList): void {
     if (this.#isDone || this.isAnswered || ++this.#informationalHeads > FORWARD_LIMITS.INFORMATIONAL_HEADS_MAX) return;
-    this.stream.sendHead({ status, reason, fields: removeHopByHop(rawFields) });
+    this.stream.sendHead({ status, reason, fields });
   }
 
-  /** Sends the final head without the app's hop-by-hop fields. @returns false when it was too large and the exchange failed */
-  sendHead(status: number, reason: string, rawFields: HeaderList): boolean {
+  /** Sends the final head; `fields` are without hop-by-hop ones. @returns false when it was too large and the exchange failed */
+  sendHead(status: number, reason: string, fields: HeaderList): boolean {
     if (this.#isDone) return false;
-    if (rawFields.length > 2 * FORWARD_LIMITS.RESPONSE_FIELDS_MAX) {
-      const fields = rawFields.length / 2;
+    const count = fields.length / 2;
+    if (count > FORWARD_LIMITS.RESPONSE_FIELDS_MAX) {
       this.fail(
         ResetCode.UpstreamMalformed,
-        `the answer has ${fields} fields, ${FORWARD_LIMITS.RESPONSE_FIELDS_MAX} are allowed`,
+        `the answer has ${count} fields, ${FORWARD_LIMITS.RESPONSE_FIELDS_MAX} are allowed`,
       );
       return false;
     }
     this.#status = status;
-    this.stream.sendHead({ status, reason, fields: removeHopByHop(rawFields) });
+    this.stream.sendHead({ status, reason, fields });
     return true;
   }
 
@@ -115,12 +114,13 @@ export class Exchange {
   }
 
   /** The answer is whole. What the visitor still sends is not wanted. */
-  finish(rawTrailers: HeaderList): void {
+  finish(trailers: HeaderList): void {
     if (this.#isDone) return;
-    const trailers = rawTrailers.length === 0 ? rawTrailers : removeHopByHop(rawTrailers);
-    if (trailers.length > 0 && trailers.length <= 2 * FORWARD_LIMITS.RESPONSE_FIELDS_MAX)
+    if (trailers.length > 0 && trailers.length <= 2 * FORWARD_LIMITS.RESPONSE_FIELDS_MAX) {
       this.stream.sendTrailers(trailers);
-    else this.stream.end();
+    } else {
+      this.stream.end();
+    }
     if (!this.isRequestWhole) this.stream.reset(ResetCode.StopSending);
     this.#settle(undefined);
   }

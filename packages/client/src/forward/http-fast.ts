@@ -3,7 +3,7 @@ import { ResetCode } from "@ggrok/protocol";
 import type { Dispatcher } from "undici";
 import type { Exchange } from "./exchange.ts";
 import { isSafeToRepeat } from "./failure.ts";
-import { fieldsOfRaw, reasonOfUtf8 } from "./headers.ts";
+import { endToEndFields, reasonOfUtf8 } from "./headers.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import type { Lane, LanePool } from "./lane-pool.ts";
 
@@ -14,7 +14,7 @@ import type { Lane, LanePool } from "./lane-pool.ts";
 export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
   readonly #exchange: Exchange;
   readonly #lanes: LanePool;
-  readonly #request: Dispatcher.DispatchOptions;
+  readonly #request: Dispatcher.DispatchOptions & { readonly servername: string };
   readonly #timer: IdleTimer | undefined;
   #lane: Lane;
   #controller: Dispatcher.DispatchController | undefined;
@@ -26,8 +26,14 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
     const { head, stream } = o.exchange;
     this.#exchange = o.exchange;
     this.#lanes = o.lanes;
-    // undici reads the list and leaves it as it is.
-    this.#request = { path: o.target, method: head.method, headers: head.fields as string[] };
+    this.#request = {
+      path: o.target,
+      method: head.method,
+      // undici reads the list and leaves it as it is.
+      headers: head.fields as string[],
+      // The lane makes its own TLS: this only spares undici the search for a name in Host.
+      servername: "upstream",
+    };
     this.#timer = o.timeoutMs === undefined ? undefined : new IdleTimer(o.timeoutMs, () => this.#onIdle());
     stream.handler = this;
     this.#lane = o.lanes.take();
@@ -71,7 +77,7 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, reason = ""): void {
     this.#timer?.touch();
-    const fields = fieldsOfRaw(controller.rawHeaders);
+    const fields = endToEndFields(controller.rawHeaders);
     if (status >= 200) {
       if (!this.#exchange.sendHead(status, reasonOfUtf8(reason), fields)) this.#abort();
     } else if (status === 101) {
@@ -91,7 +97,7 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
     this.#timer?.stop();
     const lane = this.#lane;
     if (lane.brokenBy !== undefined) this.#exchange.failWith(lane.brokenBy);
-    else this.#exchange.finish(fieldsOfRaw(controller.rawTrailers));
+    else this.#exchange.finish(endToEndFields(controller.rawTrailers));
     lane.served++;
     this.#lanes.give(lane);
   }

@@ -130,7 +130,7 @@ export class FullExchange implements StreamHandler {
     });
     request.on("information", (info) => {
       this.#timer?.touch();
-      this.#exchange.sendInformational(info.statusCode, info.statusMessage, info.rawHeaders);
+      this.#exchange.sendInformational(info.statusCode, info.statusMessage, removeHopByHop(info.rawHeaders));
     });
     request.on("response", (response) => this.#onResponse(request, response));
     request.on("upgrade", (_response, socket) => {
@@ -220,17 +220,7 @@ function frameBody(
   }
   // RFC 9110 8.6 asks for it where a body could be expected.
   if (length === undefined && !METHODS_WITHOUT_BODY.has(method)) fields.push("Content-Length", "0");
-  // Node refuses a Trailer field on a body that has no place for trailers.
-  return { fields: getField(fields, "trailer") === undefined ? fields : withoutField(fields, "trailer"), length };
-}
-
-function withoutField(fields: HeaderList, lowerName: string): string[] {
-  const result: string[] = [];
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] ?? "";
-    if (name.toLowerCase() !== lowerName) result.push(name, fields[i + 1] ?? "");
-  }
-  return result;
+  return { fields, length };
 }
 
 function pairs(fields: HeaderList): [string, string][] {

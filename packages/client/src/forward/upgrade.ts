@@ -51,7 +51,7 @@ export class UpgradeExchange implements StreamHandler {
     this.#timer = o.timeoutMs === undefined ? undefined : new IdleTimer(o.timeoutMs, () => this.#onIdle());
     request.on("information", (info) => {
       this.#timer?.touch();
-      o.exchange.sendInformational(info.statusCode, info.statusMessage, info.rawHeaders);
+      o.exchange.sendInformational(info.statusCode, info.statusMessage, removeHopByHop(info.rawHeaders));
     });
     request.on("response", (response) => {
       this.#timer?.touch();
