@@ -1,21 +1,34 @@
 // Types and the protocol's JavaScript come from tsc; the two published packages are bundled by esbuild from source.
-import { rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { main, nodeOrThrow, root, tool } from "./lib/run.mjs";
 
+const PUBLISHED = ["server", "client"];
+
+/** Where a package is built before it takes the place of the last build. */
+const outputOf = (name) => join(root, "packages", name, "build", "dist");
+
 /** Builds all packages. */
 export async function build() {
   await nodeOrThrow("tsc", [tool.tsc, "-b", "packages/protocol", "packages/server", "packages/client"]);
-  const { bundleClient, bundleServer } = await import("./lib/bundle.mjs");
+  const { bundleClient, bundleServer, endBundler } = await import("./lib/bundle.mjs");
   const { copyDeclarations } = await import("./lib/declarations.mjs");
-  for (const name of ["server", "client"]) {
-    await rm(join(root, "packages", name, "dist"), { recursive: true, force: true });
+  for (const name of PUBLISHED) await rm(outputOf(name), { recursive: true, force: true });
+  try {
+    await Promise.all([bundleClient(outputOf("client")), bundleServer(outputOf("server"))]);
+  } finally {
+    await endBundler();
   }
-  await Promise.all([bundleClient(), bundleServer()]);
   // The relay has zod among its dependencies; the agent has none, so its types must do without (ADR 3).
-  await copyDeclarations("server", { allow: ["zod", "fastify", "pino", "ws", "prom-client"] });
-  await copyDeclarations("client", { allow: [] });
+  await copyDeclarations("server", outputOf("server"), ["zod", "fastify", "pino", "ws", "prom-client"]);
+  await copyDeclarations("client", outputOf("client"), []);
+  for (const name of PUBLISHED) {
+    // At the very end and in one step: a build that fails leaves the last good one, and running programs hardly notice.
+    const dist = join(root, "packages", name, "dist");
+    await rm(dist, { recursive: true, force: true });
+    await rename(outputOf(name), dist);
+  }
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
-import { build } from "esbuild";
+import { build, stop } from "esbuild";
 import { root } from "./run.mjs";
 
 const shared = {
@@ -42,9 +42,8 @@ const lean = {
  * The agent: one file with everything in it, the library's exports and `run` for the command line (ADR 3).
  * `run` reaches the command line by a dynamic import, so that who uses the library alone does not evaluate it.
  */
-export async function bundleClient() {
+export async function bundleClient(dist) {
   const source = join(root, "packages", "client", "src");
-  const dist = join(root, "packages", "client", "dist");
   const { metafile } = await build({
     ...shared,
     target: "node22.19",
@@ -63,20 +62,24 @@ export async function bundleClient() {
 }
 
 /** The relay: its own sources and the protocol's; everything else is an ordinary dependency. */
-export async function bundleServer() {
+export async function bundleServer(dist) {
   const folder = join(root, "packages", "server");
   const { dependencies, optionalDependencies } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
-  await mkdir(join(folder, "dist"), { recursive: true });
   await build({
     ...shared,
     banner: {},
     target: "node24",
     entryPoints: [join(folder, "src", "index.ts"), join(folder, "src", "bin.ts")],
-    outdir: join(folder, "dist"),
+    outdir: dist,
     splitting: true,
     chunkNames: "chunk-[hash]",
     external: [...Object.keys(dependencies), ...Object.keys(optionalDependencies)],
   });
+}
+
+/** Ends esbuild's own process, which would otherwise stay beside whatever is started after the build. */
+export async function endBundler() {
+  await stop();
 }
 
 /** The licence texts of everything bundled, as MIT and ISC ask for. */

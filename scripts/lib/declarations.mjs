@@ -18,10 +18,10 @@ const IMPORTS = new RegExp(
 
 /**
  * @param name folder of the package
+ * @param dist where the declarations go
  * @param allow packages its users do have, so its declarations may import them
  */
-export async function copyDeclarations(name, { allow }) {
-  const dist = join(root, "packages", name, "dist");
+export async function copyDeclarations(name, dist, allow) {
   const builds = {
     own: join(root, "packages", name, "build"),
     protocol: join(root, "packages", "protocol", "build"),
