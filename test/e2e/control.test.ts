@@ -266,7 +266,11 @@ describe("an open session", () => {
     const relay = await startRelay({ token: ["good", "other"] });
     const [agent] = await online(relay);
     await agent.bind();
-    const [other] = await RawAgent.online(base(relay), { agentId: "o", instance: "o" }, { token: "other" });
+    const [other] = await RawAgent.online(
+      base(relay),
+      { agentId: "other-agent", instance: "other-instance" },
+      { token: "other" },
+    );
     agents.push(other);
     expect(await other.bind()).toMatchObject({ type: "bind-refused", code: "ERR_GGROK_NAME_TAKEN" });
     agent.control({ type: "unbind", bind: 1 });
@@ -329,7 +333,7 @@ describe("a broken link", () => {
     const [first, welcome] = await online(relay);
     await first.bind();
     const resume = { session: welcome.session, secret: welcome.secret, received: 0 };
-    const [, otherProcess] = await online(relay, { instance: "other", resume });
+    const [, otherProcess] = await online(relay, { instance: "other-instance", resume });
     const [thief, otherToken] = await RawAgent.online(base(relay), { attempt: 2, resume }, { token: "other" });
     agents.push(thief);
     expect([otherProcess.resumed, otherToken.resumed]).toEqual([false, false]);
@@ -367,7 +371,11 @@ describe("a broken link", () => {
     const bound = await agent.bind({ ageMs: 5_000 });
     agent.terminate();
     await agent.closed;
-    const [other] = await RawAgent.online(base(relay), { agentId: "o", instance: "o" }, { token: "other" });
+    const [other] = await RawAgent.online(
+      base(relay),
+      { agentId: "other-agent", instance: "other-instance" },
+      { token: "other" },
+    );
     agents.push(other);
     expect(await other.bind({ takeover: true })).toMatchObject({ type: "bind-refused", code: "ERR_GGROK_NAME_TAKEN" });
     const [back] = await online(relay, { attempt: 2, capabilities: [] });
@@ -409,7 +417,7 @@ describe("takeover", () => {
     const relay = await startRelay();
     const [old] = await online(relay);
     await old.bind();
-    const [next] = await online(relay, { instance: "next", label: "next on laptop" });
+    const [next] = await online(relay, { instance: "next-instance", label: "next on laptop" });
     expect(await next.bind()).toMatchObject({ type: "bound" });
     expect(await old.next("unbound")).toMatchObject({
       bind: 1,
@@ -423,7 +431,7 @@ describe("takeover", () => {
     const [holder] = await online(relay, { label: "holder" });
     await holder.bind();
     // The raw agent answers no PING, so the holder is silent and loses after two seconds.
-    const [next] = await online(relay, { agentId: "b", instance: "b" });
+    const [next] = await online(relay, { agentId: "next-agent", instance: "next-instance" });
     const started = performance.now();
     expect(await next.bind()).toMatchObject({ type: "bound" });
     expect(performance.now() - started).toBeGreaterThan(1_900);

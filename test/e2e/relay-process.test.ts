@@ -113,7 +113,7 @@ describe("ggrok-relay", () => {
       const { port } = await relay.listening;
       const url = `http://127.0.0.1:${String(port)}`;
       for (const token of ["hunter2-file", "hunter2-env"])
-        (await RawAgent.online(url, { instance: token.slice(8) }, { token }))[0].terminate();
+        (await RawAgent.online(url, { instance: `instance-${token.slice(8)}` }, { token }))[0].terminate();
       await expect(RawAgent.dial(url, { token: "hunter2-wrong" })).rejects.toThrow("401");
       relay.process.kill("SIGTERM");
       expect(await relay.exited).toBe(0);

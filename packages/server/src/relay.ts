@@ -191,7 +191,7 @@ class RelayProcess implements Relay {
     await Promise.all(
       agents.map(async (agent, index) => {
         await delay((spreadMs * index) / agents.length, undefined, { signal }).catch(() => {});
-        await agent.drain(Math.max(0, deadline - performance.now()));
+        await agent.drain(Math.max(0, Math.round(deadline - performance.now())));
       }),
     );
   }

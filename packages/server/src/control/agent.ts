@@ -41,6 +41,9 @@ export interface AgentOptions {
   readonly onGone: (agent: Agent) => void;
 }
 
+// Escaping lengthens; these are what one message may carry.
+const MAX_LABEL_CHARACTERS = 256;
+const MAX_REASON_CHARACTERS = 1_000;
 // Longer than any exchange: the session that an agent has left waits for its last stream, however long that takes.
 const PATIENT_CLOSE_MS = 2_147_483_647;
 
@@ -77,7 +80,7 @@ export class Agent implements Owner {
     this.slot = hello.slot;
     this.attempt = hello.attempt;
     // Shown in logs and to the other agents of the token: it must not drive their terminals.
-    this.label = escapeControls(hello.label ?? "an agent without a label");
+    this.label = escapeControls(hello.label ?? "an agent without a label").slice(0, MAX_LABEL_CHARACTERS);
     this.origin = options.origin;
     this.#secret = new SessionSecret(options.secret);
     this.#deps = deps;
@@ -142,7 +145,12 @@ export class Agent implements Owner {
   /** Asks the agent to go elsewhere and ends when its streams have ended, at the deadline at the latest. */
   async drain(deadlineMs: number): Promise<void> {
     this.#isLeaving = true;
-    this.session.sendControl({ type: "drain", reason: "the relay is going down", reconnect: "now", deadlineMs: Math.round(deadlineMs) });
+    this.session.sendControl({
+      type: "drain",
+      reason: "the relay is going down",
+      reconnect: "now",
+      deadlineMs: Math.round(deadlineMs),
+    });
     await this.session.close(deadlineMs);
   }
 
@@ -231,7 +239,7 @@ export class Agent implements Owner {
         type: "bind-refused",
         bind: message.bind,
         code,
-        message: text,
+        message: text.slice(0, MAX_REASON_CHARACTERS),
         retry: "never",
         ...(holder !== undefined && { holder }),
       });
