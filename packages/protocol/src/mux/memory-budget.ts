@@ -5,6 +5,13 @@ export const MemoryLevel = { Plenty: 0, Half: 1, Low: 2, Full: 3 } as const;
 /** One of {@link MemoryLevel}. */
 export type MemoryLevel = (typeof MemoryLevel)[keyof typeof MemoryLevel];
 
+const CREDIT_CAP_BYTES: Readonly<Record<MemoryLevel, number>> = {
+  [MemoryLevel.Plenty]: LIMITS.STREAM_WINDOW_MAX_BYTES,
+  [MemoryLevel.Half]: LIMITS.MEMORY_HALF_CREDIT_BYTES,
+  [MemoryLevel.Low]: LIMITS.MEMORY_LOW_CREDIT_BYTES,
+  [MemoryLevel.Full]: 0,
+};
+
 /**
  * Payload that was received and not yet consumed, counted against a limit. A session's budget names the relay's as its
  * parent, so one slow session and many slow ones both lower the credit that is given out.
@@ -48,20 +55,11 @@ export class MemoryBudget {
             ? MemoryLevel.Low
             : MemoryLevel.Full;
     const above = this.#parent?.level ?? MemoryLevel.Plenty;
-    return above > own ? above : own;
+    return Math.max(above, own);
   }
 
   /** Most credit a stream is given or renewed now, in bytes. */
   get creditCapBytes(): number {
-    switch (this.level) {
-      case MemoryLevel.Plenty:
-        return LIMITS.STREAM_WINDOW_MAX_BYTES;
-      case MemoryLevel.Half:
-        return LIMITS.MEMORY_HALF_CREDIT_BYTES;
-      case MemoryLevel.Low:
-        return LIMITS.MEMORY_LOW_CREDIT_BYTES;
-      case MemoryLevel.Full:
-        return 0;
-    }
+    return CREDIT_CAP_BYTES[this.level];
   }
 }

@@ -19,7 +19,7 @@ export class RateEstimator {
 
   /** Bytes per millisecond. */
   get best(): number {
-    return this.#best > this.#previousBest ? this.#best : this.#previousBest;
+    return Math.max(this.#best, this.#previousBest);
   }
 
   /**
@@ -30,7 +30,7 @@ export class RateEstimator {
    * @param periodMs the shortest round trip; the period is at least 10 ms
    */
   add(bytes: number, nowMs: number, periodMs: number): void {
-    const period = periodMs > MIN_PERIOD_MS ? periodMs : MIN_PERIOD_MS;
+    const period = Math.max(periodMs, MIN_PERIOD_MS);
     if (this.#periodStart < 0 || nowMs - this.#lastAt > period) {
       this.#periodStart = nowMs;
       this.#periodBytes = bytes;
