@@ -1,4 +1,4 @@
-import { type ErrorCode, ERRORS, SUPPORTED_PROTOCOLS } from "@ggrok/protocol";
+import { ERRORS, type ErrorCode, SUPPORTED_PROTOCOLS } from "@ggrok/protocol";
 import type { FastifyInstance, FastifyReply } from "fastify";
 import type { Authenticator } from "../auth/authenticator.ts";
 import { RESERVED_PREFIX } from "../listener/host.ts";
@@ -43,5 +43,8 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminDeps): void {
 
 function sendProblem(reply: FastifyReply, code: ErrorCode, more: Record<string, unknown> = {}): FastifyReply {
   const { status, message, nextStep } = ERRORS[code];
-  return reply.code(status).header("ggrok-error", code).send({ code, message, nextStep, ...more });
+  return reply
+    .code(status)
+    .header("ggrok-error", code)
+    .send({ code, message, nextStep, ...more });
 }

@@ -2,8 +2,18 @@ import { describe, expect, it } from "vitest";
 import { Secret } from "../observability/secret.ts";
 import { Authenticator, type AuthenticatorOptions, type AuthOutcome } from "./authenticator.ts";
 
-function ask(options: Partial<AuthenticatorOptions>, rawHeaders: string[] = [], remoteAddress = "127.0.0.1"): AuthOutcome {
-  const authenticator = new Authenticator({ tokens: [], adminToken: undefined, allowAnonymous: false, trustProxy: [], ...options });
+function ask(
+  options: Partial<AuthenticatorOptions>,
+  rawHeaders: string[] = [],
+  remoteAddress = "127.0.0.1",
+): AuthOutcome {
+  const authenticator = new Authenticator({
+    tokens: [],
+    adminToken: undefined,
+    allowAnonymous: false,
+    trustProxy: [],
+    ...options,
+  });
   return authenticator.authenticate({ rawHeaders, remoteAddress });
 }
 
@@ -41,9 +51,12 @@ describe("without tokens", () => {
   it("refuses other addresses", () => {
     expect(ask({}, [], "192.168.1.7").isAllowed).toBe(false);
   });
-  it.each(["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "Fly-Client-IP"])("refuses what came with %s", (name) => {
-    expect(ask({}, [name, "127.0.0.1"]).isAllowed).toBe(false);
-  });
+  it.each(["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "Fly-Client-IP"])(
+    "refuses what came with %s",
+    (name) => {
+      expect(ask({}, [name, "127.0.0.1"]).isAllowed).toBe(false);
+    },
+  );
   it("takes anyone when told so", () => {
     expect(ask({ allowAnonymous: true }, ["X-Forwarded-For", "1.2.3.4"], "10.0.0.1").isAllowed).toBe(true);
   });
@@ -51,9 +64,15 @@ describe("without tokens", () => {
 
 describe("the admin token", () => {
   it("is needed exactly, and an agent's token is not one", () => {
-    const authenticator = new Authenticator({ tokens, adminToken: new Secret("root"), allowAnonymous: true, trustProxy: [] });
+    const authenticator = new Authenticator({
+      tokens,
+      adminToken: new Secret("root"),
+      allowAnonymous: true,
+      trustProxy: [],
+    });
     expect(authenticator.isAdmin(["Authorization", "Bearer root"])).toBe(true);
-    for (const value of ["Bearer alpha", "Bearer roo", "root", ""]) expect(authenticator.isAdmin(["Authorization", value])).toBe(false);
+    for (const value of ["Bearer alpha", "Bearer roo", "root", ""])
+      expect(authenticator.isAdmin(["Authorization", value])).toBe(false);
     expect(authenticator.isAdmin([])).toBe(false);
   });
   it("opens nothing when none is configured", () => {

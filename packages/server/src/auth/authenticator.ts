@@ -23,7 +23,8 @@ export interface AuthenticatorOptions {
 }
 
 // Fields by which front ends say that somebody else is speaking through them.
-const FORWARDING = /^(?:forwarded|via|x-forwarded-.*|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|cf-connecting-ip|fly-client-ip|x-original-.*)$/iu;
+const FORWARDING =
+  /^(?:forwarded|via|x-forwarded-.*|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|cf-connecting-ip|fly-client-ip|x-original-.*)$/iu;
 const BEARER = /^bearer +([\u0021-\u007e]+) *$/iu;
 
 /** Decides who may register. One place counts for identity and rights: the one Authorization field. */
@@ -43,14 +44,19 @@ export class Authenticator {
 
   authenticate(credentials: Credentials): AuthOutcome {
     const fields = fieldsNamed(credentials.rawHeaders, "authorization");
-    if (this.#tokens.size === 0) return this.#allowAnonymous ? { isAllowed: true, principal: undefined } : admitLocal(credentials);
+    if (this.#tokens.size === 0)
+      return this.#allowAnonymous ? { isAllowed: true, principal: undefined } : admitLocal(credentials);
     if (fields.length === 0) {
-      return this.#allowAnonymous ? { isAllowed: true, principal: undefined } : refuse("this relay wants a token: Authorization: Bearer TOKEN");
+      return this.#allowAnonymous
+        ? { isAllowed: true, principal: undefined }
+        : refuse("this relay wants a token: Authorization: Bearer TOKEN");
     }
     const token = fields.length === 1 ? BEARER.exec(fields[0] ?? "")?.[1] : undefined;
     if (token === undefined) return refuse("the token must come in exactly one field: Authorization: Bearer TOKEN");
     const name = this.#tokens.identify(token);
-    return name === undefined ? refuse("this relay does not know the token") : { isAllowed: true, principal: `token:${name}` };
+    return name === undefined
+      ? refuse("this relay does not know the token")
+      : { isAllowed: true, principal: `token:${name}` };
   }
 
   /** True when an admin token is configured. */
@@ -66,7 +72,8 @@ export class Authenticator {
 }
 
 function admitLocal({ rawHeaders, remoteAddress }: Credentials): AuthOutcome {
-  if (!isLoopback(remoteAddress)) return refuse("this relay has no token, so it takes agents from its own machine only");
+  if (!isLoopback(remoteAddress))
+    return refuse("this relay has no token, so it takes agents from its own machine only");
   for (let i = 0; i < rawHeaders.length; i += 2) {
     if (FORWARDING.test(rawHeaders[i] ?? "")) {
       return refuse("this relay has no token, so it takes no agents through a front end; configure one with --token");

@@ -1,6 +1,6 @@
 import type { LogFormat, LogLevel } from "../observability/logger.ts";
 import type { Secret } from "../observability/secret.ts";
-import { type Platform, PLATFORM_RULES } from "./platform.ts";
+import { PLATFORM_RULES, type Platform } from "./platform.ts";
 import type { ParsedSettings } from "./schema.ts";
 import { parseNetwork } from "./values.ts";
 

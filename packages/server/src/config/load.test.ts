@@ -38,7 +38,12 @@ describe("loadConfig", () => {
 
   it("lets flags win over the environment and the environment over the file", () => {
     const readFile = (): string => "port: 1\nhold: 1s\npark: 1s\n";
-    const config = load({ flags: { port: "3" }, env: { PORT: "2", GGROK_HOLD: "2s" }, configFile: "relay.yaml", readFile });
+    const config = load({
+      flags: { port: "3" },
+      env: { PORT: "2", GGROK_HOLD: "2s" },
+      configFile: "relay.yaml",
+      readFile,
+    });
     expect([config.port, config.holdMs, config.parkMs]).toEqual([3, 2_000, 1_000]);
   });
 
@@ -101,12 +106,18 @@ describe("loadConfig", () => {
     const readFile = (): string => {
       throw new Error("ENOENT");
     };
-    expect(problems({ flags: { token: ["file:/nope"] }, readFile })).toEqual(["--token refers to file:/nope, which cannot be read: ENOENT"]);
+    expect(problems({ flags: { token: ["file:/nope"] }, readFile })).toEqual([
+      "--token refers to file:/nope, which cannot be read: ENOENT",
+    ]);
     expect(problems({ configFile: "/nope.yaml", readFile })).toEqual(["--config /nope.yaml cannot be read: ENOENT"]);
   });
 
   it("takes the rules of the platform it finds itself on", () => {
-    expect(load({ env: { DYNO: "web.1" } })).toMatchObject({ platform: "heroku", keepAliveMs: 95_000, firstByteMs: 28_000 });
+    expect(load({ env: { DYNO: "web.1" } })).toMatchObject({
+      platform: "heroku",
+      keepAliveMs: 95_000,
+      firstByteMs: 28_000,
+    });
     expect(load({ env: { FLY_APP_NAME: "a", FLY_MACHINE_ID: "m" } }).trustProxy).toContain("fdaa::/16");
     expect(load({ env: { DYNO: "web.1" }, flags: { platform: "none", "trust-proxy": ["none"] } })).toMatchObject({
       platform: "none",
@@ -119,7 +130,8 @@ describe("secrets", () => {
   it("never print", () => {
     const config = load({ flags: { token: ["hunter2"], "admin-token": "hunter2" } });
     expect(describeConfig(config)).toContain("token: [redacted]");
-    for (const text of [describeConfig(config), JSON.stringify(config), inspect(config, { depth: 9 })]) expect(text).not.toContain("hunter2");
+    for (const text of [describeConfig(config), JSON.stringify(config), inspect(config, { depth: 9 })])
+      expect(text).not.toContain("hunter2");
   });
 });
 

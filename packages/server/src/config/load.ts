@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { LineCounter, isMap, isScalar, parseDocument } from "yaml";
+import { isMap, isScalar, LineCounter, parseDocument } from "yaml";
 import { completeConfig, type RelayConfig } from "./config.ts";
 import { detectPlatform } from "./platform.ts";
 import { configSchema, SETTING_NAMES, SETTINGS, type SettingName } from "./schema.ts";
@@ -21,7 +21,9 @@ export interface ConfigProblem {
   message: string;
 }
 
-export type LoadResult = { config: RelayConfig; problems?: undefined } | { config?: undefined; problems: ConfigProblem[] };
+export type LoadResult =
+  | { config: RelayConfig; problems?: undefined }
+  | { config?: undefined; problems: ConfigProblem[] };
 
 interface Given {
   value: unknown;
@@ -33,7 +35,8 @@ interface Given {
 export function loadConfig(sources: Sources): LoadResult {
   const problems: ConfigProblem[] = [];
   const read = sources.readFile ?? ((path: string): string => readFileSync(path, "utf8"));
-  const file = sources.configFile === undefined ? new Map<string, Given>() : readConfigFile(sources.configFile, read, problems);
+  const file =
+    sources.configFile === undefined ? new Map<string, Given>() : readConfigFile(sources.configFile, read, problems);
   const given = new Map<SettingName, Given>();
   for (const name of SETTING_NAMES) {
     const found = fromFlag(name, sources.flags) ?? fromEnvironment(name, sources.env) ?? file.get(name);
@@ -49,7 +52,9 @@ export function loadConfig(sources: Sources): LoadResult {
     }
   }
   if (!parsed.success || problems.length > 0) return { problems };
-  return { config: completeConfig(parsed.data, { platform: detectPlatform(sources.env), isTerminal: sources.isTerminal }) };
+  return {
+    config: completeConfig(parsed.data, { platform: detectPlatform(sources.env), isTerminal: sources.isTerminal }),
+  };
 }
 
 function fromFlag(name: SettingName, flags: Sources["flags"]): Given | undefined {
@@ -86,7 +91,8 @@ function resolveValue(name: SettingName, { value, key }: Given, context: Resolve
   for (const item of items) {
     const outcome: ResolvedValue = secret && typeof item === "string" ? resolveSecret(item, context) : { value: item };
     if (outcome.problem !== undefined) context.problems.push({ key, message: outcome.problem });
-    else if (outcome.value === "" || outcome.value === null) context.problems.push({ key, message: "is set but empty; give a value or leave it out" });
+    else if (outcome.value === "" || outcome.value === null)
+      context.problems.push({ key, message: "is set but empty; give a value or leave it out" });
     else resolved.push(outcome.value);
   }
   if (resolved.length < items.length) return undefined;
@@ -118,7 +124,11 @@ function readConfigFile(path: string, read: (path: string) => string, problems: 
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
-  for (const error of document.errors) problems.push({ key: `${path}:${String(error.linePos?.[0].line ?? 1)}`, message: error.message.split("\n")[0] ?? "" });
+  for (const error of document.errors)
+    problems.push({
+      key: `${path}:${String(error.linePos?.[0].line ?? 1)}`,
+      message: error.message.split("\n")[0] ?? "",
+    });
   if (document.errors.length > 0 || document.contents === null) return found;
   if (!isMap(document.contents)) {
     problems.push({ key: path, message: "must be a list of keys and values, such as `port: 8080`" });

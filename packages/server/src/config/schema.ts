@@ -146,7 +146,9 @@ export const SETTING_NAMES = Object.keys(SETTINGS) as readonly SettingName[];
 type Shape = { [Name in SettingName]: (typeof SETTINGS)[Name]["schema"] };
 
 /** The one schema: unknown keys are errors, every problem is reported. */
-export const configSchema = z.strictObject(Object.fromEntries(SETTING_NAMES.map((name) => [name, SETTINGS[name].schema])) as Shape);
+export const configSchema = z.strictObject(
+  Object.fromEntries(SETTING_NAMES.map((name) => [name, SETTINGS[name].schema])) as Shape,
+);
 
 /** Settings as the schema gives them, before platform and terminal have filled the rest. */
 export type ParsedSettings = z.output<typeof configSchema>;

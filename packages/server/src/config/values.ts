@@ -26,7 +26,15 @@ export function formatDuration(ms: number): string {
 const NETWORKS: Readonly<Record<string, readonly string[]>> = {
   none: [],
   loopback: ["127.0.0.0/8", "::1/128"],
-  private: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"],
+  private: [
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+  ],
 };
 
 /** Networks of one word, address or CIDR; undefined when it is none of these. */
@@ -65,8 +73,19 @@ const HOSTNAME = /^(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-
 /** A whole number given as digits or as a YAML number. */
 export function wholeNumber(max: number): z.ZodType<number, unknown> {
   return z
-    .union([z.number(), z.string().regex(/^\d{1,9}$/u).transform(Number)], { error: `must be a whole number from 0 to ${String(max)}` })
-    .refine((value) => Number.isInteger(value) && value >= 0 && value <= max, { error: `must be a whole number from 0 to ${String(max)}` });
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .regex(/^\d{1,9}$/u)
+          .transform(Number),
+      ],
+      { error: `must be a whole number from 0 to ${String(max)}` },
+    )
+    .refine((value) => Number.isInteger(value) && value >= 0 && value <= max, {
+      error: `must be a whole number from 0 to ${String(max)}`,
+    });
 }
 
 export const duration: z.ZodType<number, unknown> = z.unknown().transform((value, context) => {
@@ -83,7 +102,9 @@ export const hostname: z.ZodType<string, unknown> = z
 
 export const address: z.ZodType<string, unknown> = z
   .string({ error: "must be an address" })
-  .refine((value) => isIP(value) !== 0 || HOSTNAME.test(value.toLowerCase()), { error: "must be an IP address or a host name, without a port" });
+  .refine((value) => isIP(value) !== 0 || HOSTNAME.test(value.toLowerCase()), {
+    error: "must be an IP address or a host name, without a port",
+  });
 
 export const originUrl: z.ZodType<string, unknown> = z
   .string({ error: "must be a URL" })
@@ -94,7 +115,9 @@ function isOrigin(value: string): boolean {
   if (!URL.canParse(value)) return false;
   const url = new URL(value);
   const isHttp = url.protocol === "http:" || url.protocol === "https:";
-  return isHttp && url.pathname === "/" && url.search === "" && url.hash === "" && url.username === "" && url.password === "";
+  return (
+    isHttp && url.pathname === "/" && url.search === "" && url.hash === "" && url.username === "" && url.password === ""
+  );
 }
 
 export const networks: z.ZodType<string[], unknown> = z.unknown().transform((value, context) => {
@@ -102,12 +125,20 @@ export const networks: z.ZodType<string[], unknown> = z.unknown().transform((val
   for (const item of Array.isArray(value) ? value : [value]) {
     const network = typeof item === "string" ? parseNetwork(item) : undefined;
     if (network !== undefined) found.push(...network);
-    else context.addIssue({ code: "custom", message: `${JSON.stringify(item)} is no address, CIDR, "loopback", "private" or "none"` });
+    else
+      context.addIssue({
+        code: "custom",
+        message: `${JSON.stringify(item)} is no address, CIDR, "loopback", "private" or "none"`,
+      });
   }
   return found;
 });
 
 export const flag: z.ZodType<boolean, unknown> = z.union(
-  [z.boolean(), z.enum(["true", "1", "yes"]).transform(() => true), z.enum(["false", "0", "no"]).transform(() => false)],
+  [
+    z.boolean(),
+    z.enum(["true", "1", "yes"]).transform(() => true),
+    z.enum(["false", "0", "no"]).transform(() => false),
+  ],
   { error: "must be true or false" },
 );
