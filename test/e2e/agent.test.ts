@@ -102,7 +102,7 @@ describe("a broken link", () => {
     wire.cut();
     await agent.event("session.reconnecting", 3);
     const delays = agent.events("session.reconnecting").map((event) => Number(event["delayMs"]));
-    expect(delays[0]).toBeLessThan(2_000);
+    expect(delays[0]).toBeLessThan(1_000);
     for (const delay of delays) expect(delay).toBeLessThanOrEqual(30_000);
     wire.isDown = false;
     expect((await agent.event("session.online", 2))["resumed"]).toBe(true);

@@ -25,8 +25,10 @@ import { watchWake } from "./wake.ts";
 export const STOP_GRACE_MS = 10_000;
 /** A wake's question must be answered within this, milliseconds; the link may be dead without either end knowing. */
 const WAKE_PING_TIMEOUT_MS = 2_000;
-/** A session that lived shorter than this counts as a failed try: a relay that drops us at once is not hammered. */
-const STABLE_SESSION_MS = 5_000;
+/** A relay that drops its agents within this time, milliseconds, again and again, is not hammered … */
+const SHORT_SESSION_MS = 1_000;
+/** … but a link that is merely bad must not push the next try beyond the hold: pauses grow to 4 s, as after two failures. */
+const MAX_SHORT_SESSIONS = 2;
 /** How long streams of the old session may go on after a move when the relay names no deadline, milliseconds. */
 const MOVE_GRACE_MS = 25_000;
 
@@ -90,6 +92,7 @@ export class Agent {
   #holdTimer: NodeJS.Timeout | undefined;
   #attempt = 0;
   #failures = 0;
+  #shortSessions = 0;
   #isMoving = false;
   #wake: { stop(): void } | undefined;
   #closing: Promise<void> | undefined;
@@ -307,8 +310,11 @@ export class Agent {
     if (this.#phase === "stopped") return;
     const wasMoving = this.#isMoving;
     this.#isMoving = false;
-    if (performance.now() - link.since >= STABLE_SESSION_MS) this.#failures = 0;
-    else if (this.#phase === "online") this.#failures += 1;
+    if (this.#phase === "online") {
+      this.#failures = this.#shortSessions;
+      const isShort = performance.now() - link.since < SHORT_SESSION_MS;
+      this.#shortSessions = isShort ? Math.min(MAX_SHORT_SESSIONS, this.#shortSessions + 1) : 0;
+    }
     for (const tunnel of this.tunnels) this.#announceOffline(tunnel, "session-lost");
     if (wasMoving) this.#o.events.emit("session.reconnecting", { attempt: this.#attempt + 1, delayMs: 0, reason });
     this.#step("lost", { reason });
