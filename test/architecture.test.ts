@@ -17,7 +17,7 @@ const PACKAGE_EDGES: Readonly<Record<string, readonly string[]>> = {
  * (`config/`) or one file. Parts that share a row never import each other.
  */
 const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  protocol: [["errors.ts", "limits.ts", "version.ts"], ["wire/"], ["message/"], ["transport/"], ["mux/"], ["index.ts"]],
+  protocol: [["errors.ts", "limits.ts", "version.ts"], ["message/"], ["wire/"], ["transport/"], ["mux/"], ["index.ts"]],
   server: [
     ["errors.ts"],
     // Host parsing is pure, and the one part of the listener that others need: registry, ingress and admin read hosts too.
