@@ -12,6 +12,12 @@ const CREDIT_CAP_BYTES: Readonly<Record<MemoryLevel, number>> = {
   [MemoryLevel.Full]: 0,
 };
 
+function levelOf(share: number): MemoryLevel {
+  if (share < 0.5) return MemoryLevel.Plenty;
+  if (share < 0.75) return MemoryLevel.Half;
+  return share < 1 ? MemoryLevel.Low : MemoryLevel.Full;
+}
+
 /**
  * Payload that was received and not yet consumed, counted against a limit. A session's budget names the relay's as its
  * parent, so one slow session and many slow ones both lower the credit that is given out.
@@ -45,17 +51,11 @@ export class MemoryBudget {
 
   /** The worse of this budget's level and its parent's. */
   get level(): MemoryLevel {
-    const share = this.#held / this.limitBytes;
-    const own =
-      share < 0.5
-        ? MemoryLevel.Plenty
-        : share < 0.75
-          ? MemoryLevel.Half
-          : share < 1
-            ? MemoryLevel.Low
-            : MemoryLevel.Full;
     const above = this.#parent?.level ?? MemoryLevel.Plenty;
-    return Math.max(above, own);
+    if (above === MemoryLevel.Full) return above;
+    const own = levelOf(this.#held / this.limitBytes);
+    // biome-ignore lint/complexity/useMathMinMax: Math.max would lose the closed set's type
+    return own > above ? own : above;
   }
 
   /** Most credit a stream is given or renewed now, in bytes. */
