@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer } from "node:net";
 import { ResetCode } from "@ggrok/protocol";
@@ -366,6 +367,50 @@ describe("closing", () => {
     for (const visit of visits) expect((await visit.failed()).code).toBe(ResetCode.Draining);
     for (const socket of [...app.sockets])
       if (!socket.closed) await within(once(socket, "close"), "the connection's end");
+  });
+});
+
+describe("more exchanges than the app may have open", () => {
+  const waiting: ServerResponse[] = [];
+  const start = () =>
+    startApp((request, response) => {
+      if (request.url === "/hold") waiting.push(response);
+      else request.pipe(response);
+    });
+
+  it("wait for their turn with what has come of them, and beyond that go elsewhere", async () => {
+    await using app = await start();
+    await using world = new ForwardWorld(app.port, { openExchangesMax: 1, waitingExchangesMax: 2 });
+    const first = world.open({ target: "/hold" });
+    const second = world.open({ method: "POST", isOpen: true });
+    second.write("abc");
+    second.end("def");
+    const third = world.open({ method: "POST", isOpen: true });
+    third.write("ghi");
+    third.sendTrailers(["X-A", "b"]);
+    const fourth = world.open({});
+    expect(await fourth.failed()).toMatchObject({ code: ResetCode.Overload, notProcessed: true });
+    expect(second.stream.dispatched).toBe(false);
+    expect(world.forwarder.openExchanges).toBe(3);
+    await within(once(app.server, "request"), "the first request");
+    waiting.shift()?.end("done");
+    expect((await first.ended()).body.toString()).toBe("done");
+    expect((await second.ended()).body.toString()).toBe("abcdef");
+    expect((await third.ended()).body.toString()).toBe("ghi");
+  });
+
+  it("leave the queue with their visitor, and when the agent stops", async () => {
+    await using app = await start();
+    await using world = new ForwardWorld(app.port, { openExchangesMax: 1 });
+    world.open({ target: "/hold" });
+    const left = world.open({});
+    const stopped = world.open({});
+    left.leave();
+    expect(world.forwarder.openExchanges).toBe(2);
+    world.forwarder.destroy();
+    expect(await stopped.failed()).toMatchObject({ code: ResetCode.Draining, notProcessed: true });
+    await within(world.forwarder.close(), "close");
+    expect(await world.open({}).failed()).toMatchObject({ code: ResetCode.Draining, notProcessed: true });
   });
 });
 

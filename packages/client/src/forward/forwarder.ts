@@ -32,6 +32,9 @@ export interface ForwarderOptions {
   readonly timeoutMs?: number;
   readonly tls?: UpstreamTls;
   readonly onExchange?: (event: ExchangeEvent) => void;
+  /** Exchanges open with the app at a time, and waiting for that; defaults: {@link FORWARD_LIMITS}. */
+  readonly openExchangesMax?: number;
+  readonly waitingExchangesMax?: number;
 }
 
 /** Makes the one that hands a tunnel's exchanges to `target`, which never comes from the wire. */
@@ -46,11 +49,16 @@ class TargetForwarder implements Forwarder {
   readonly #agent: Agent;
   readonly #open = new Set<Exchange>();
   readonly #waiting = new Set<WaitingExchange>();
+  readonly #openMax: number;
+  readonly #waitingMax: number;
+  #isDestroyed = false;
   #closing: Promise<void> | undefined;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    this.#openMax = options.openExchangesMax ?? FORWARD_LIMITS.OPEN_EXCHANGES_MAX;
+    this.#waitingMax = options.waitingExchangesMax ?? FORWARD_LIMITS.WAITING_EXCHANGES_MAX;
     this.#dial = createDial(options.target, options.tls);
     this.#lanes = new LanePool(this.#dial);
     this.#agent = createAgent(this.#dial);
@@ -61,9 +69,11 @@ class TargetForwarder implements Forwarder {
   }
 
   onStream(stream: MuxStream, head: HttpOpenHead, fin: boolean): void {
-    if (this.#open.size < FORWARD_LIMITS.OPEN_EXCHANGES_MAX) {
+    if (this.#isDestroyed) {
+      stream.reset(ResetCode.Draining, { notProcessed: true });
+    } else if (this.#open.size < this.#openMax) {
       this.#start(stream, head, fin);
-    } else if (this.#waiting.size < FORWARD_LIMITS.WAITING_EXCHANGES_MAX) {
+    } else if (this.#waiting.size < this.#waitingMax) {
       this.#waiting.add(new WaitingExchange(stream, head, fin, (waiting) => this.#waiting.delete(waiting)));
     } else {
       stream.reset(ResetCode.Overload, { message: "too many exchanges wait for the app", notProcessed: true });
@@ -79,6 +89,7 @@ class TargetForwarder implements Forwarder {
   }
 
   destroy(): void {
+    this.#isDestroyed = true;
     for (const waiting of this.#waiting) waiting.stream.reset(ResetCode.Draining, { notProcessed: true });
     this.#waiting.clear();
     for (const exchange of [...this.#open]) {
@@ -124,7 +135,7 @@ class TargetForwarder implements Forwarder {
   #onDone(exchange: Exchange): void {
     this.#open.delete(exchange);
     for (const waiting of this.#waiting) {
-      if (this.#open.size >= FORWARD_LIMITS.OPEN_EXCHANGES_MAX) break;
+      if (this.#open.size >= this.#openMax) break;
       this.#waiting.delete(waiting);
       this.#start(waiting.stream, waiting.head, waiting.isWhole);
       waiting.handOver();

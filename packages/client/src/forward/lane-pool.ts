@@ -80,8 +80,10 @@ export class LanePool {
   destroy(): void {
     this.#isClosed = true;
     this.#free.length = 0;
-    for (const lane of this.#all) void lane.client.destroy();
+    const lanes = [...this.#all];
+    // First forgotten: what ends with them gives them back.
     this.#all.clear();
+    for (const lane of lanes) void lane.client.destroy();
   }
 
   readonly #onDisconnect = (lane: Lane): void => {
