@@ -87,7 +87,7 @@ describe("serve", () => {
 
   it("takes a fetch handler, with a body both ways", async () => {
     const listener = await serve(
-      async (request) => {
+      async (request: Request) => {
         const url = new URL(request.url);
         return new Response(
           `${request.method} ${url.host.split(":")[0]} ${url.pathname}${url.search} ${await request.text()}`,

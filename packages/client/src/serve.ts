@@ -11,9 +11,6 @@ import type { FetchHandler, Listener, NodeListener, Servable, ServeOptions } fro
  * handler. A server that does not listen yet is given a port on loopback; one that this function made is closed with
  * the listener.
  */
-export async function serve(handler: FetchHandler, options?: ServeOptions): Promise<Listener>;
-export async function serve(listener: NodeListener, options?: ServeOptions): Promise<Listener>;
-export async function serve(app: Servable, options?: ServeOptions): Promise<Listener>;
 export async function serve(app: Servable, options: ServeOptions = {}): Promise<Listener> {
   const { server, isOurs } = await toServer(app);
   if (!server.listening) {
