@@ -116,17 +116,44 @@ describe("an answer", () => {
     expect(await old.untilClosed()).toMatch(/^HTTP\/1\.1 200 OK\r\n/u);
   });
 
-  it("goes out in the order of the requests of a connection", async () => {
+  it("goes out in the order of the requests of a connection, each asked for in its turn", async () => {
     await using world = await startIngress();
     world.app = () => {};
     const visitor = await world.visit(get("/0") + get("/1") + get("/2"));
-    const third = await world.exchange(2);
-    third.stream.sendHead({ status: 103, reason: "E", fields: ["Link", "x"] });
-    third.answer(200, ["Content-Length", "5"], "third");
-    (await world.exchange(1)).answer(200, ["Content-Length", "6"], "second");
-    (await world.exchange(0)).answer(200, ["Content-Length", "5"], "first");
-    const text = await visitor.until("third");
-    expect(text.replace(/HTTP\/1\.1 (\d+)[\s\S]*?\r\n\r\n/gu, "<$1>")).toBe("<200>first<200>second<103><200>third");
+    for (const [n, word] of ["first", "second", "third"].entries()) {
+      const exchange = await world.exchange(n);
+      expect(world.exchanges).toHaveLength(n + 1);
+      expect(exchange.head.target).toBe(`/${n}`);
+      exchange.stream.sendHead({ status: 103, reason: "E", fields: ["Link", "x"] });
+      exchange.answer(200, ["Content-Length", String(word.length)], word);
+      await visitor.until(word);
+    }
+    const heads = visitor.text.replace(/HTTP\/1\.1 (\d+)[\s\S]*?\r\n\r\n/gu, "<$1>");
+    expect(heads).toBe("<103><200>first<103><200>second<103><200>third");
+    visitor.text = "";
+    world.app = (exchange) => exchange.answer(200, ["Content-Length", "2"], "ok");
+    visitor.send(get("/3"));
+    await visitor.until("\r\n\r\nok");
+  });
+
+  it("holds a visitor back who sends requests without end", async () => {
+    await using world = await startIngress();
+    world.app = () => {};
+    const visitor = await world.visit();
+    const burst = Buffer.from(get("/again").repeat(10_000));
+    for (let i = 0; i < 20; i += 1) visitor.send(burst);
+    await world.exchange(0);
+    for (let turn = 0; turn < 300; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
+    // The kernel takes some of the 6.6 MB by itself; most of them stay with the visitor.
+    expect(visitor.socket.writableLength).toBeGreaterThan(1_048_576);
+    expect(world.exchanges).toHaveLength(1);
+    visitor.socket.destroy();
+    world.app = (exchange) => exchange.answer(200, [], "x");
+    world.exchanges[0]?.answer(200, [], "x");
+    for (let turn = 0; turn < 10_000 && world.ingress.openExchanges > 0; turn += 1) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    expect(world.ingress.openExchanges).toBe(0);
   });
 
   it("waits for a reader who does not read", async () => {
@@ -203,19 +230,6 @@ describe("a broken answer", () => {
     world.app = (exchange) => exchange.answer(200, ["Content-Length", "2"], "okHTTP/1.1 200 forged\r\n\r\n");
     const visitor = await world.visit(get());
     expect(await visitor.untilClosed()).not.toContain("forged");
-  });
-
-  it("leaves the answers before it on the connection whole", async () => {
-    await using world = await startIngress();
-    world.app = () => {};
-    const visitor = await world.visit(get("/0") + get("/1"));
-    const second = await world.exchange(1);
-    second.stream.sendHead({ status: 200, reason: "OK", fields: ["Content-Length", "9"] });
-    second.stream.write(Buffer.from("part"));
-    second.stream.reset(ResetCode.UpstreamReset);
-    (await world.exchange(0)).answer(200, ["Content-Length", "5"], "first");
-    expect(await visitor.untilClosed()).toContain("first");
-    expect(visitor.text).not.toContain("part");
   });
 
   it.each([

@@ -26,6 +26,14 @@ describe("a request that can be read in two ways", () => {
     ["NUL in a value", "GET / HTTP/1.1\r\nHost: a.test\r\nX: a\0b\r\n\r\n"],
     ["no colon", "GET / HTTP/1.1\r\nHost: a.test\r\nnonsense\r\n\r\n"],
     ["a TLS hello", "\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003"],
+    ["a folded line", "GET / HTTP/1.1\r\nHost: a.test\r\nX: a\r\n b\r\n\r\n"],
+    ["a byte above ASCII in a name", "GET / HTTP/1.1\r\nHost: a.test\r\nX\u00e9: 1\r\n\r\n"],
+    ["NUL in a name", "GET / HTTP/1.1\r\nHost: a.test\r\nX\0: 1\r\n\r\n"],
+    ["an empty name", "GET / HTTP/1.1\r\nHost: a.test\r\n: 1\r\n\r\n"],
+    ["a space before the first field", "GET / HTTP/1.1\r\n Host: a.test\r\n\r\n"],
+    ["CR without LF at the end of the head", "GET / HTTP/1.1\r\nHost: a.test\r\n\rX"],
+    ["bare line feeds", "GET / HTTP/1.1\nHost: a.test\n\n"],
+    ["4 KB of noise", "\u0001\u00ff\u0080x".repeat(1_024)],
     ["an unknown method", "FOOBAR / HTTP/1.1\r\nHost: a.test\r\n\r\n"],
   ])("is refused and closes the connection: %s", async (_what, text) => {
     await using world = await startIngress();
@@ -83,6 +91,39 @@ describe("a request that is too large", () => {
     const answer = await visitor.untilClosed();
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*ERR_GGROK_${code}`, "u"));
     expect(world.exchanges).toHaveLength(0);
+  });
+});
+
+describe("what is no HTTP/1 request at all", () => {
+  it.each([
+    ["the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+    ["HTTP/0.9", "GET /\r\n\r\n"],
+    ["a version to come", "GET / HTTP/3.0\r\nHost: a.test\r\n\r\n"],
+  ])("ends its connection: %s", async (_what, text) => {
+    await using world = await startIngress();
+    const visitor = await world.visit(text);
+    await visitor.untilClosed();
+    expect(world.exchanges).toHaveLength(0);
+  });
+});
+
+describe("chunks with extensions", () => {
+  it("are refused when these go on and on", async () => {
+    await using world = await startIngress();
+    world.app = () => {};
+    const visitor = await world.visit(
+      `POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1;${"x".repeat(262_144)}\r\na\r\n`,
+    );
+    expect(await visitor.untilClosed()).toMatch(/^HTTP\/1\.1 413 /u);
+  });
+
+  it("are taken when these are short", async () => {
+    await using world = await startIngress();
+    world.app = (exchange) => void exchange.untilEnded().then((body) => exchange.answer(200, [], body));
+    const visitor = await world.visit(
+      `POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n${"1;a=bcdefghijkl\r\nx\r\n".repeat(1_000)}0\r\n\r\n`,
+    );
+    await visitor.until("x".repeat(1_000));
   });
 });
 

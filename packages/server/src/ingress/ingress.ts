@@ -14,6 +14,7 @@ import { errorAnswerBytes, sendError } from "./error-page.ts";
 import { plainAddress, TrustedPeers } from "./forwarded.ts";
 import { HttpExchange } from "./http.ts";
 import { linger } from "./linger.ts";
+import { Pipeline } from "./pipeline.ts";
 import { ReplayBudget } from "./replay-buffer.ts";
 import { type RequestHead, readRequestHead } from "./request-head.ts";
 import { closeGently, isDead, markDead } from "./sockets.ts";
@@ -80,6 +81,7 @@ class VisitorIngress implements Ingress, IngressContext {
   // A number and not a set of them: a Map that every request enters and leaves is rehashed now and then, the old tables
   // keep dead exchanges reachable for the young generation, and collecting them costs as much as all the rest.
   #open = 0;
+  readonly #pipeline = new Pipeline();
   #closing: PromiseWithResolvers<void> | undefined;
 
   readonly logger: Logger;
@@ -113,6 +115,22 @@ class VisitorIngress implements Ingress, IngressContext {
   }
 
   onRequest(req: IncomingMessage, res: ServerResponse): void {
+    if (isDead(req.socket)) return;
+    if (res.socket === null) this.#queue(req, res);
+    else this.#serve(req, res);
+  }
+
+  /** Another answer is on its way on this connection. The request counts as open, so that draining does not cut it. */
+  #queue(req: IncomingMessage, res: ServerResponse): void {
+    this.#open += 1;
+    const serve = (): void => {
+      this.#serve(req, res);
+      this.#leave();
+    };
+    this.#pipeline.wait(res, req.socket, serve, () => this.#leave());
+  }
+
+  #serve(req: IncomingMessage, res: ServerResponse): void {
     if (isDead(req.socket)) return;
     if (this.isDraining) res.shouldKeepAlive = false;
     const head = readRequestHead(req, "http", this);
@@ -162,8 +180,12 @@ class VisitorIngress implements Ingress, IngressContext {
   }
 
   onEnd(record: ExchangeRecord): void {
-    this.#open -= 1;
     this.#report(record);
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#open -= 1;
     if (this.#open === 0) this.#closing?.resolve();
   }
 

@@ -1,5 +1,4 @@
 import type { ServerResponse } from "node:http";
-import type { Socket } from "node:net";
 import type { HeaderList, ResponseHead } from "@ggrok/protocol";
 import {
   type AnswerContext,
@@ -22,7 +21,6 @@ export class Answer {
   readonly #context: AnswerContext;
   #waiting: PreparedHead | undefined;
   #head: PreparedHead | undefined;
-  #interim: string | undefined;
   #hasSentInterim = false;
   #bytes = 0;
   #isBlocked = false;
@@ -75,15 +73,8 @@ export class Answer {
       this.#res.writeContinue();
       return;
     }
-    const text = rawHead(head, interimFields(head.fields));
-    // Raw bytes go out only while the connection is at this answer; pipelined ones wait for their turn.
-    if (this.#res.socket !== null) {
-      this.#res.socket.write(text, "latin1");
-      return;
-    }
-    if (this.#interim === undefined)
-      this.#res.once("socket", (socket: Socket) => socket.write(this.#interim ?? "", "latin1"));
-    this.#interim = (this.#interim ?? "") + text;
+    // Node's own ways know only some statuses and fields.
+    this.#res.socket?.write(rawHead(head, interimFields(head.fields)), "latin1");
   }
 
   /**
@@ -159,12 +150,7 @@ export class Answer {
     if (this.#isBroken) return;
     this.#isBroken = true;
     const { socket } = this.#res;
-    if (socket !== null) this.#break(socket);
-    // Pipelined behind an answer that is still on its way: the break comes when it is this one's turn.
-    else if (!this.#res.writableFinished) this.#res.once("socket", breakConnection);
-  }
-
-  #break(socket: Socket): void {
+    if (socket === null) return;
     // With a length or chunks the missing rest shows, and what the app did send may still arrive. Where the end of the
     // connection is the end of the body only a reset tells a broken answer from a whole one.
     const showsItsEnd = this.#res.chunkedEncoding || this.#head?.contentLength !== undefined;
