@@ -426,6 +426,20 @@ describe("takeover", () => {
     });
   });
 
+  it("ends a lost session whose names are gone, and what it was given", async () => {
+    const relay = await startRelay({ hold: "20s" });
+    const [old, welcome] = await online(relay);
+    await old.bind();
+    const answer = fetch(`${base(relay)}/once`, { method: "POST", body: "x" });
+    await old.opened();
+    old.terminate();
+    const [next] = await online(relay, { instance: "next-instance" });
+    expect(await next.bind()).toMatchObject({ type: "bound" });
+    expect((await answer).headers.get("ggrok-error")).toBe("ERR_GGROK_SESSION_LOST");
+    const resume = { session: welcome.session, secret: welcome.secret, received: old.received };
+    expect((await online(relay, { attempt: 2, resume }))[1].resumed).toBe(false);
+  });
+
   it("asks a living holder of another agent first", async () => {
     const relay = await startRelay();
     const [holder] = await online(relay, { label: "holder" });

@@ -163,6 +163,8 @@ export class Agent implements Owner {
 
   unbound(bind: number, code: ErrorCode, holder: string | undefined): void {
     this.session.sendControl({ type: "unbound", bind, code, ...(holder !== undefined && { holder }) });
+    // A lost session whose last name is another's has nothing to come back for; its exchanges need not wait.
+    if (this.isAway && !this.#deps.registry.holds(this)) this.#end();
   }
 
   #onState(state: SessionState, previous: SessionState): void {

@@ -129,6 +129,11 @@ export class Registry implements Router, RouteSource {
     return this.#refuse("held", this.#table.get(place), owner);
   }
 
+  /** Whether an owner has any endpoint. */
+  holds(owner: Owner): boolean {
+    return this.#owned.has(owner);
+  }
+
   /** Gives one endpoint up; false when it was not this owner's. */
   release(owner: Owner, bind: number): boolean {
     const endpoint = this.#owned.get(owner)?.get(bind);
