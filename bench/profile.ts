@@ -74,7 +74,8 @@ await withWorkspace(programs, async (context) => {
       (seconds + 10) * 1_000,
     );
   } else {
-    await runWrk({ url: `${relay.url}/1k`, host: agent.host, connections: 64, seconds });
+    const { requests } = await runWrk({ url: `${relay.url}/1k`, host: agent.host, connections: 64, seconds });
+    console.log(`${requests} requests\n`);
   }
   // The agent first: a relay that drains waits for its sessions, and a killed process writes no profile.
   await processes.end(agent);
