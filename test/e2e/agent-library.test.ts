@@ -1,6 +1,9 @@
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import { fileURLToPath } from "node:url";
 import express from "express";
 import Fastify from "fastify";
 import { forward, type Listener, type RelayOptions, serve } from "ggrok";
@@ -181,6 +184,42 @@ describe("the way to the relay", () => {
     });
     await expect(forward({ addr: 1, ca: "/no/such/file.pem", ...options() })).rejects.toMatchObject({
       code: "ERR_GGROK_CONFIG_INVALID",
+    });
+  });
+
+  it("is checked: a certificate nobody vouches for ends the try, one that --ca names is believed", async () => {
+    const read = (name: string): string =>
+      readFileSync(new URL(`fixtures/upstream-${name}.pem`, import.meta.url), "utf8");
+    const front = createTlsServer({ key: read("key"), cert: read("cert") }, (agentSide) => {
+      const relaySide = connect(relay.port, "127.0.0.1");
+      for (const [from, to] of [
+        [agentSide, relaySide],
+        [relaySide, agentSide],
+      ] as const) {
+        from.on("error", () => to.destroy());
+        from.pipe(to);
+      }
+    });
+    front.on("tlsClientError", () => {});
+    front.listen(0, "127.0.0.1");
+    await once(front, "listening");
+    const { port } = front.address() as AddressInfo;
+    const secure = { ...options(), relay: `localhost:${port}` };
+    await expect(forward({ addr: 1, ...secure })).rejects.toMatchObject({
+      code: "ERR_GGROK_RELAY_UNREACHABLE",
+      message: expect.stringMatching(/self-signed|unable to verify/),
+    });
+    const ca = fileURLToPath(new URL("fixtures/upstream-cert.pem", import.meta.url));
+    await using app = await App.start((_req, res) => res.end("secure"));
+    const listener = await forward({ addr: app.port, url: "secure", ca, ...secure });
+    expect((await visit(`http://secure.localhost:${relay.port}`)).text).toBe("secure");
+    await listener.close();
+    front.close();
+  });
+
+  it("says so when a relay without TLS is called as one with", async () => {
+    await expect(forward({ addr: 1, ...options(), relay: `localhost:${relay.port}` })).rejects.toMatchObject({
+      message: expect.stringContaining(`http://localhost:${relay.port}`),
     });
   });
 });

@@ -41,6 +41,7 @@ export class HttpExchange implements StreamHandler, Stallable {
   readonly #dispatcher: Dispatcher;
   readonly #startedAt = performance.now();
   readonly #bodyProgress: Progress | undefined;
+  stallSlot = -1;
 
   #stream: MuxStream | undefined;
   #replay: ReplayBuffer | undefined;
