@@ -11,6 +11,8 @@ export const RELAY_LIMITS = {
   connectionsCheckIntervalMs: 2_000,
   /** An idle visitor connection is kept this long; platforms with their own pool need more (see `config/platform.ts`). */
   keepAliveMs: 75_000,
+  /** Silence after which the kernel asks whether a visitor's host is still there. Covers idle WebSockets and event streams. */
+  tcpKeepAliveMs: 60_000,
   /** Connections of all kinds at once. Beyond it new ones are closed at accept, so that files are left for the log. */
   maxConnections: 65_536,
   /** Agents admitted a second. 500 agents that lost the relay are back within 5 s and their handshakes do not starve visitors. */

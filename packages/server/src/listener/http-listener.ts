@@ -65,6 +65,9 @@ export function createHttpListener(handlers: ListenerHandlers, options: Listener
       requestTimeout: 0,
       keepAliveTimeout: options.keepAliveMs,
       noDelay: true,
+      // A visitor who vanished without a word (power, network) is found by the kernel; no clock of ours ends an idle stream.
+      keepAlive: true,
+      keepAliveInitialDelay: RELAY_LIMITS.tcpKeepAliveMs,
       shouldUpgradeCallback: (req: IncomingMessage): boolean => isOwn(req) || visitors.shouldUpgrade(req),
     },
     onRequest,
