@@ -11,6 +11,7 @@ export const ExitCode = { Stopped: 0, Unexpected: 1, Usage: 2, Configuration: 3 
 /** What the command line asks for: to run, or to end with a code. */
 export type Invocation = { readonly run: RelayConfig } | { readonly exit: number };
 
+/** What the command line reads and writes. */
 export interface CliIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly isTerminal: boolean;

@@ -15,6 +15,7 @@ export type AuthOutcome =
   | { readonly isAllowed: true; readonly principal: string | undefined }
   | { readonly isAllowed: false; readonly message: string };
 
+/** Settings of {@link Authenticator}; a relay configuration has them. */
 export interface AuthenticatorOptions {
   tokens: readonly Secret[];
   adminToken: Secret | undefined;

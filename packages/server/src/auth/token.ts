@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { Secret } from "../observability/secret.ts";
 
 /** SHA-256 of a token: equal lengths make the comparison constant in time. */
-export function digestToken(token: string): Buffer {
+function digestToken(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
 

@@ -21,6 +21,7 @@ export interface ConfigProblem {
   message: string;
 }
 
+/** A configuration, or everything that is wrong with it. */
 export type LoadResult =
   | { config: RelayConfig; problems?: undefined }
   | { config?: undefined; problems: ConfigProblem[] };

@@ -140,6 +140,7 @@ export const SETTINGS = {
   }),
 } as const;
 
+/** The name of a setting. */
 export type SettingName = keyof typeof SETTINGS;
 export const SETTING_NAMES = Object.keys(SETTINGS) as readonly SettingName[];
 

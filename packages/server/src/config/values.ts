@@ -88,6 +88,7 @@ export function wholeNumber(max: number): z.ZodType<number, unknown> {
     });
 }
 
+/** A duration such as `30s`, in milliseconds. */
 export const duration: z.ZodType<number, unknown> = z.unknown().transform((value, context) => {
   const ms = typeof value === "string" || value === 0 ? parseDuration(String(value)) : undefined;
   if (ms !== undefined) return ms;
@@ -95,17 +96,20 @@ export const duration: z.ZodType<number, unknown> = z.unknown().transform((value
   return z.NEVER;
 });
 
+/** A host name without port, in lower case. */
 export const hostname: z.ZodType<string, unknown> = z
   .string({ error: "must be a host name" })
   .transform((value) => value.toLowerCase().replace(/\.$/u, ""))
   .refine((value) => HOSTNAME.test(value), { error: "must be a plain host name, without scheme, port, path or *." });
 
+/** An address to listen on. */
 export const address: z.ZodType<string, unknown> = z
   .string({ error: "must be an address" })
   .refine((value) => isIP(value) !== 0 || HOSTNAME.test(value.toLowerCase()), {
     error: "must be an IP address or a host name, without a port",
   });
 
+/** An http or https origin. */
 export const originUrl: z.ZodType<string, unknown> = z
   .string({ error: "must be a URL" })
   .refine(isOrigin, { error: "must be http:// or https:// with a host and nothing behind it" })
@@ -120,6 +124,7 @@ function isOrigin(value: string): boolean {
   );
 }
 
+/** A list of networks, as CIDRs. */
 export const networks: z.ZodType<string[], unknown> = z.unknown().transform((value, context) => {
   const found: string[] = [];
   for (const item of Array.isArray(value) ? value : [value]) {
@@ -134,6 +139,7 @@ export const networks: z.ZodType<string[], unknown> = z.unknown().transform((val
   return found;
 });
 
+/** A switch. */
 export const flag: z.ZodType<boolean, unknown> = z.union(
   [
     z.boolean(),

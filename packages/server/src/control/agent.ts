@@ -29,6 +29,7 @@ export interface AgentDeps {
   readonly parkMs: number;
 }
 
+/** What one agent is made from. */
 export interface AgentOptions {
   readonly id: string;
   readonly principal: string;

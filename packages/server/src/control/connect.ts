@@ -15,6 +15,7 @@ import type { RelayOrigin } from "../registry/names.ts";
 import { greet, type HandshakeDeps } from "./handshake.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
+/** What {@link createConnect} needs. */
 export interface ConnectDeps extends HandshakeDeps {
   readonly authenticator: Authenticator;
   /** Origin of printed URLs; undefined takes it from the request. */

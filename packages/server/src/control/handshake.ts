@@ -21,6 +21,7 @@ import { Agent, type AgentDeps } from "./agent.ts";
 import type { AgentDirectory } from "./directory.ts";
 import { makeSecret } from "./session-secret.ts";
 
+/** What a handshake needs. */
 export interface HandshakeDeps extends AgentDeps {
   readonly directory: AgentDirectory;
   readonly relayId: string;

@@ -38,6 +38,7 @@ export class SessionSecret {
   }
 }
 
+/** A new secret, 256 random bits in base64url. */
 export function makeSecret(): string {
   return randomBytes(SECRET_BYTES).toString("base64url");
 }

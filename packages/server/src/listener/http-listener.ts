@@ -25,6 +25,7 @@ export interface ListenerHandlers {
   onAgent(req: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
+/** Settings of {@link createHttpListener}. */
 export interface ListenerOptions {
   readonly hosts: HostRules;
   /** Idle life of a visitor's connection. */

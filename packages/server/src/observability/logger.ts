@@ -34,6 +34,7 @@ const SECRET_PATHS = ["authorization", "cookie", "token", "secret", "proxy-autho
 // Log lines kept for a slow reader of standard output before new ones are dropped.
 const MAX_UNWRITTEN_BYTES = 8_388_608;
 
+/** Settings of {@link createLogger}. */
 export interface LoggerOptions {
   format: LogFormat;
   level: LogLevel;

@@ -22,6 +22,7 @@ export interface Metrics {
   sessionsLost: number;
 }
 
+/** All counters at zero. */
 export function createMetrics(): Metrics {
   return {
     exchanges: { none: 0, "1xx": 0, "2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0 },

@@ -22,6 +22,7 @@ export interface NameRules {
   readonly publicHost: string | undefined;
 }
 
+/** A place, the wish for a name of the relay's choice, or why there is none (a sentence for the agent's user). */
 export type WantedPlace =
   | { place: Place; refused?: undefined }
   | { refused: string; place?: undefined }
@@ -82,7 +83,7 @@ function placeOfSingleHost(
 }
 
 /** True for one DNS label. */
-export function isName(text: string): boolean {
+function isName(text: string): boolean {
   return NAME.test(text);
 }
 

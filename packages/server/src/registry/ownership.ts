@@ -13,6 +13,7 @@ export interface Claimant {
   readonly pooling: boolean;
 }
 
+/** A claimant and how it asks. */
 export interface BindRequest extends Claimant {
   /** It was bound before and sends its claim back. */
   readonly returning: boolean;
@@ -20,6 +21,7 @@ export interface BindRequest extends Claimant {
   readonly takeover: boolean;
 }
 
+/** A claimant that has the endpoint. */
 export interface Holder extends Claimant {
   /** Its session is lost. */
   readonly isAway: boolean;
@@ -34,6 +36,7 @@ export interface OwnershipRecord {
   readonly changes: readonly number[];
 }
 
+/** Rows of the table that end in a refusal. */
 export type Refusal = "other-token" | "pooling-differs" | "older-claim" | "held" | "frozen";
 
 /** What to do with a bind: the first row of the table that fits. `probe` asks for a PING of the holders and a second look. */

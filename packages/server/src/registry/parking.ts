@@ -17,6 +17,7 @@ export class ParkingSpot {
   readonly waiters = new Set<Waiter>();
 }
 
+/** One request that wants to wait. */
 export interface ParkOptions extends ParkTag {
   /** What the request holds in memory. */
   bytes: number;
@@ -25,6 +26,7 @@ export interface ParkOptions extends ParkTag {
   signal: AbortSignal;
 }
 
+/** Bounds of {@link Parking}; the relay's own unless given. */
 export interface ParkingLimits {
   maxParked: number;
   maxParkedPerEndpoint: number;

@@ -22,10 +22,12 @@ export interface BindWish {
   readonly stripPrefix: boolean;
 }
 
+/** The answer to a bind. */
 export type BindOutcome =
   | { readonly bound: { url: string; claim: number } }
   | { readonly refused: { code: ErrorCode; message: string; holder: string | undefined } };
 
+/** What the registry needs. */
 export interface RegistryDeps {
   readonly names: NameRules;
   readonly holdMs: number;
