@@ -45,6 +45,8 @@ export interface AgentOptions extends DialOptions {
   /** A line for people, where something went another way than asked. */
   readonly onNotice?: (text: string) => void;
   readonly random?: () => number;
+  /** Opens the connection; `dial` unless given. */
+  readonly connect?: (options: DialOptions, signal: AbortSignal) => Promise<Transport>;
 }
 
 type Bound = Extract<ControlMessage, { type: "bound" }>;
@@ -192,7 +194,7 @@ export class Agent {
   }
 
   async #connect(attempt: number, signal: AbortSignal): Promise<void> {
-    const transport = await dial(this.#o, signal);
+    const transport = await (this.#o.connect ?? dial)(this.#o, signal);
     if (signal.aborted) {
       transport.destroy();
       return;
