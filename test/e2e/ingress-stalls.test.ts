@@ -145,3 +145,39 @@ describe("a platform that waits only so long for the beginning of an answer", ()
     expect(await passUntil(visitor.until("UPSTREAM_TIMEOUT"))).toMatch(/^HTTP\/1\.1 504 /u);
   });
 });
+
+describe("an upload nobody wants any more", () => {
+  it("is read for a while behind its answer, and then cut", async () => {
+    await using world = await startIngress();
+    world.app = (exchange) => {
+      exchange.answer(413, ["Content-Length", "8"], "too much");
+      exchange.stream.reset(ResetCode.StopSending);
+    };
+    const visitor = await world.visit("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\npart");
+    await visitor.until("too much");
+    await world.record();
+    visitor.send("more");
+    await pass(1_000);
+    expect(visitor.isClosed).toBe(false);
+    await pass(30_000);
+    await visitor.untilClosed();
+  });
+
+  it("holds the end of an answer without length back only a moment", async () => {
+    await using world = await startIngress();
+    world.app = (exchange) => {
+      exchange.answer(413, []);
+      exchange.onData = () => {
+        if (!exchange.stream.localEnded) exchange.stream.end(Buffer.from("too much"));
+        exchange.stream.reset(ResetCode.StopSending);
+        return true;
+      };
+    };
+    const visitor = await world.visit(
+      "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\npart",
+    );
+    await visitor.until("too much");
+    expect(visitor.text).not.toContain("0\r\n\r\n");
+    expect(await passUntil(visitor.untilClosed())).toMatch(/too much\r\n0\r\n\r\n$/u);
+  });
+});
