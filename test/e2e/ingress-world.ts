@@ -21,7 +21,7 @@ import type { ParkResult, Route, Router } from "../../packages/server/src/regist
 const DEADLINE_MS = 10_000;
 
 /** Waits for a condition that events change; fails at the deadline and says what it waited for. */
-export class Signal {
+class Signal {
   readonly #waiting = new Set<() => void>();
 
   notify(): void {
