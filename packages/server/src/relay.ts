@@ -17,7 +17,13 @@ import { createIngress, type Ingress } from "./ingress/ingress.ts";
 import { RELAY_LIMITS } from "./limits.ts";
 import { createHttpListener, type HttpListener } from "./listener/http-listener.ts";
 import { createLogger, type Logger, logEvent } from "./observability/logger.ts";
-import { countExchange, createMetrics, createMetricsReader, type Metrics } from "./observability/metrics.ts";
+import {
+  countExchange,
+  createMetrics,
+  createMetricsReader,
+  type Levels,
+  type Metrics,
+} from "./observability/metrics.ts";
 import { Registry } from "./registry/registry.ts";
 
 /** A running relay. */
@@ -106,15 +112,8 @@ class RelayProcess implements Relay {
     addAdminRoutes(this.#app, {
       authenticator,
       state: () => this.#state,
-      metrics: createMetricsReader(this.#metrics, () => ({
-        openExchanges: this.#ingress.openExchanges,
-        parkedExchanges: this.#registry.parking.count,
-        parkedBytes: this.#registry.parking.bytes,
-        heldPayloadBytes: this.#budget.heldBytes,
-        endpoints: this.#registry.endpointCount,
-        sessions: this.#directory.size,
-        lostSessions: this.#directory.all.filter((agent) => agent.isAway).length,
-      })),
+      // Nobody may read them without an admin token, so nothing is measured either.
+      metrics: authenticator.hasAdmin ? createMetricsReader(this.#metrics, () => this.#levels()) : undefined,
     });
   }
 
@@ -156,6 +155,18 @@ class RelayProcess implements Relay {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #levels(): Levels {
+    return {
+      openExchanges: this.#ingress.openExchanges,
+      parkedExchanges: this.#registry.parking.count,
+      parkedBytes: this.#registry.parking.bytes,
+      heldPayloadBytes: this.#budget.heldBytes,
+      endpoints: this.#registry.endpointCount,
+      sessions: this.#directory.size,
+      lostSessions: this.#directory.all.filter((agent) => agent.isAway).length,
+    };
   }
 
   async #drain(graceMs: number): Promise<void> {

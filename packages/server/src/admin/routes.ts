@@ -7,7 +7,8 @@ import { RESERVED_PREFIX } from "../listener/host.ts";
 export interface AdminDeps {
   readonly authenticator: Authenticator;
   state(): "starting" | "ready" | "draining";
-  readonly metrics: { readonly contentType: string; read(): Promise<string> };
+  /** Undefined without an admin token: the path does not exist then, rather than standing open. */
+  readonly metrics: { readonly contentType: string; read(): Promise<string> } | undefined;
 }
 
 /** Health, readiness, metrics, and a word to those who open the agents' path by hand. */
@@ -19,8 +20,7 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminDeps): void {
     return { status: state };
   });
   app.get(`${RESERVED_PREFIX}/metrics`, async (request, reply) => {
-    // Without an admin token the path does not exist, rather than standing open.
-    if (!deps.authenticator.hasAdmin) return sendProblem(reply, "ERR_GGROK_NOT_FOUND");
+    if (deps.metrics === undefined) return sendProblem(reply, "ERR_GGROK_NOT_FOUND");
     if (!deps.authenticator.isAdmin(request.raw.rawHeaders)) {
       return sendProblem(reply.header("www-authenticate", "Bearer"), "ERR_GGROK_ADMIN_UNAUTHORIZED");
     }
