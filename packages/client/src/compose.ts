@@ -104,6 +104,7 @@ function finishExchange(exchange: ExchangeEvent, o: { events: EventHub; stats: E
   const durationMs = exchange.durationMs ?? 0;
   o.stats.ended(durationMs);
   if (exchange.error === "ERR_GGROK_UPSTREAM_REFUSED") o.app.check();
+  if (!o.events.hearsRequests) return;
   o.events.emit("request", {
     id: exchange.id,
     method: exchange.method,

@@ -24,12 +24,13 @@ class RelaySide {
   readonly hello: Hello;
   readonly transport: Transport;
   readonly received: ControlMessage[] = [];
+  readonly session: Session;
   closed: GgrokError | undefined;
-  session!: Session;
 
-  constructor(hello: Hello, transport: Transport) {
+  constructor(hello: Hello, transport: Transport, getSession: (side: RelaySide) => Session) {
     this.hello = hello;
     this.transport = transport;
+    this.session = getSession(this);
   }
 
   binds(): Bind[] {
@@ -86,10 +87,11 @@ class FakeRelay {
     }
     const resumed =
       hello.resume !== undefined && this.#resumable?.session.id === hello.resume.session ? this.#resumable : undefined;
-    const side = new RelaySide(hello, transport);
+    const id = resumed?.session.id ?? `session-${this.sides.length + 1}`;
+    const side = new RelaySide(hello, transport, (own) => resumed?.session ?? this.#createSession(id, own));
     const welcome: Welcome = {
       type: "welcome",
-      session: resumed?.session.id ?? `session-${this.sides.length + 1}`,
+      session: id,
       secret: "0123456789abcdef",
       relayId: "relay",
       version: "1.0",
@@ -103,7 +105,6 @@ class FakeRelay {
       slots: 1,
       ...(this.domain !== undefined && { domain: this.domain }),
     };
-    side.session = resumed?.session ?? this.#createSession(welcome.session, side);
     this.sides.push(side);
     transport.send(encodeControlMessage(welcome));
     transport.flush();

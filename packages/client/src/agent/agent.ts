@@ -238,7 +238,8 @@ export class Agent {
     const isResumed = welcome.resumed && resumed !== undefined && resumed === this.#link;
     if (isResumed) {
       resumed.welcome = welcome;
-      resumed.since = performance.now();
+      // A link that breaks again and again is no relay that throws us out: only fresh sessions count as short.
+      resumed.since = Number.NEGATIVE_INFINITY;
       this.#isMoving = false;
       resumed.session.attach(transport, { peerReceived: welcome.received });
     } else {
@@ -330,11 +331,17 @@ export class Agent {
     }
     const random = this.#o.random ?? Math.random;
     const isFirstMove = this.#isMoving && this.#failures === 0;
-    const delayMs = isFirstMove ? (setback.afterMs ?? 0) : backoffDelayMs(this.#failures, random, setback.afterMs);
+    const delayMs = isFirstMove ? (setback.afterMs ?? 0) : this.#backoffMs(random, setback.afterMs);
     if (!this.#isMoving)
       this.#o.events.emit("session.reconnecting", { attempt: this.#attempt + 1, delayMs, reason: setback.reason });
     clearTimeout(this.#pauseTimer);
     this.#pauseTimer = setTimeout(() => this.#step("due", { reason: "due" }), delayMs);
+  }
+
+  /** While the session can be resumed, visitors are parked at the relay: the tries stay close together. */
+  #backoffMs(random: () => number, afterMs: number | undefined): number {
+    const isHeld = this.#link?.session.isResumable === true;
+    return backoffDelayMs(isHeld ? Math.min(this.#failures, HELD_FAILURES_MAX) : this.#failures, random, afterMs);
   }
 
   #probe(reason: string): void {

@@ -12,6 +12,8 @@ export type LogFields = Readonly<Record<string, string | number | boolean | unde
 
 /** Writes log lines of one format to one place. */
 export interface Log {
+  /** Whether lines of this level are written at all. */
+  isEnabled(level: LogLevel): boolean;
   write(level: LogLevel, message: string, fields?: LogFields): void;
 }
 
@@ -26,9 +28,11 @@ export function createLog(o: {
 }): Log {
   const lowest = LOG_LEVELS.indexOf(o.level);
   const now = o.now ?? (() => new Date());
+  const isEnabled = (level: LogLevel): boolean => LOG_LEVELS.indexOf(level) >= lowest;
   return {
+    isEnabled,
     write(level, message, fields = {}) {
-      if (LOG_LEVELS.indexOf(level) >= lowest) o.write(`${formatLine(o.format, level, message, fields, now())}\n`);
+      if (isEnabled(level)) o.write(`${formatLine(o.format, level, message, fields, now())}\n`);
     },
   };
 }

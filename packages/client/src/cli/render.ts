@@ -39,6 +39,8 @@ const NO_FIGURES: ScreenModel["figures"] = {
 
 /** Shows what the agent does. */
 export interface Renderer {
+  /** False: it shows no requests, so nobody needs to tell it of them. */
+  readonly showsRequests: boolean;
   event(event: AgentEvent): void;
   /** An exchange began; its end comes as a `request` event. */
   exchangeStarted(exchange: { id: string; method: string; path: string }): void;
@@ -53,6 +55,7 @@ export interface Renderer {
 /** With `--json`: one object a line on standard output. Notices go to standard error. */
 export function createJsonRenderer(output: Output, log: Log | undefined): Renderer {
   return {
+    showsRequests: true,
     event(event) {
       output.stdout.write(`${stringifyForTerminal(event)}\n`);
       if (log !== undefined) logEvent(log, event);
@@ -72,6 +75,7 @@ export function createPlainRenderer(output: Output, log: Log | undefined, names:
   const urls = new Map<string, string>();
   let printed = 0;
   return {
+    showsRequests: log?.isEnabled("info") === true,
     event(event) {
       if (event.event === "tunnel.online") {
         const known = urls.get(event.name);
@@ -149,6 +153,7 @@ export function createScreenRenderer(o: {
   draw();
 
   return {
+    showsRequests: true,
     event(event) {
       if (o.log !== undefined) logEvent(o.log, event);
       if (event.event === "session.connecting") status = event.attempt === 1 ? "connecting" : "reconnecting";

@@ -36,7 +36,9 @@ export function inspectPrivateFile(path: string, holdsSecret: boolean): string[]
   const file = statSync(path, { throwIfNoEntry: false });
   if (file === undefined) return [];
   const folder = statSync(dirname(path));
-  if (file.uid !== uid && file.uid !== 0) throw configError(`${path} belongs to another user: refusing to use it`);
+  // Root may read a file mounted into its container, whoever owns it there.
+  if (uid !== 0 && file.uid !== uid && file.uid !== 0)
+    throw configError(`${path} belongs to another user: refusing to use it`);
   if ((file.mode & 0o002) !== 0)
     throw configError(`${path} can be changed by every user of this machine: chmod 600 ${path}`);
   const isSticky = (folder.mode & 0o1000) !== 0;

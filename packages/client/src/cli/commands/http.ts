@@ -139,7 +139,7 @@ async function serveTunnel(o: Serving): Promise<number> {
     onAppChange: (isListening) => reportApp(isListening, request, renderer),
   });
   view.tunnel = tunnel;
-  tunnel.events.tap((event) => renderer.event(event));
+  tunnel.events.tap((event) => renderer.event(event), { requests: renderer.showsRequests });
   let inspector: Inspector | undefined;
   try {
     inspector = await openInspector(o, tunnel);
