@@ -1,5 +1,5 @@
-export { forward } from "./forward.ts";
-export { serve } from "./serve.ts";
+export { forward } from "./library/forward.ts";
+export { serve } from "./library/serve.ts";
 export type {
   EventMap,
   EventName,

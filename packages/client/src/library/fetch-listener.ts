@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
-import type { FetchHandler } from "./types.ts";
+import type { FetchHandler } from "../types.ts";
 
 /** Methods that the web's Request has no body for. */
 const BODILESS = new Set(["GET", "HEAD"]);

@@ -1,11 +1,11 @@
 import { resolve } from "node:path";
 import { GgrokError } from "@ggrok/protocol";
-import { composeTunnel } from "./compose.ts";
-import { currentPathSource, resolvePaths } from "./config/paths.ts";
-import { choose, chooseRelay, chooseToken, loadLayers } from "./config/settings.ts";
-import { configError } from "./config/values.ts";
-import type { Target } from "./forward/target.ts";
-import type { Listener, TunnelOptions } from "./types.ts";
+import { composeTunnel } from "../compose.ts";
+import { currentPathSource, resolvePaths } from "../config/paths.ts";
+import { choose, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
+import { configError } from "../config/values.ts";
+import type { Target } from "../forward/target.ts";
+import type { Listener, TunnelOptions } from "../types.ts";
 
 /** Name of a tunnel that has none, as ngrok's agent calls it. */
 const DEFAULT_NAME = "command_line";

@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { parseTarget } from "../forward/target.ts";
+import type { FetchHandler, Listener, NodeListener, Servable, ServeOptions } from "../types.ts";
 import { createFetchListener } from "./fetch-listener.ts";
-import { parseTarget } from "./forward/target.ts";
 import { openListener } from "./open-listener.ts";
-import type { FetchHandler, Listener, NodeListener, Servable, ServeOptions } from "./types.ts";
 
 /**
  * Gives an app of this process a public URL: an `http.Server`, a Node listener, an Express or Fastify app, or a fetch

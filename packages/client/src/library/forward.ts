@@ -1,6 +1,6 @@
-import { parseTarget } from "./forward/target.ts";
+import { parseTarget } from "../forward/target.ts";
+import type { ForwardOptions, Listener } from "../types.ts";
 import { openListener } from "./open-listener.ts";
-import type { ForwardOptions, Listener } from "./types.ts";
 
 /**
  * Gives an app that listens somewhere a public URL. Resolves when the relay confirmed it; rejects when trying again
