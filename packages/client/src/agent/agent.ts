@@ -29,6 +29,8 @@ const WAKE_PING_TIMEOUT_MS = 2_000;
 const SHORT_SESSION_MS = 1_000;
 /** … but a link that is merely bad must not push the next try beyond the hold: pauses grow to 4 s, as after two failures. */
 const MAX_SHORT_SESSIONS = 2;
+/** Failures that count for the pause while a session waits to be resumed: tries are at most 2 s apart. */
+const HELD_FAILURES_MAX = 1;
 /** How long streams of the old session may go on after a move when the relay names no deadline, milliseconds. */
 const MOVE_GRACE_MS = 25_000;
 
