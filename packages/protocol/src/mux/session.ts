@@ -23,6 +23,7 @@ import type { MuxStream, StreamHandler, StreamReset } from "./mux-stream.ts";
 import { Outbox } from "./outbox.ts";
 import { RoundTrip } from "./round-trip.ts";
 import { Stream, type StreamLink } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 import { SendWindow, SessionReceiveWindow } from "./window.ts";
 
 /**
@@ -85,7 +86,7 @@ export class Session {
   readonly side: "dialler" | "listener";
   readonly #o: SessionOptions;
   readonly #budget: MemoryBudget;
-  readonly #streams = new Map<number, Stream>();
+  readonly #streams = new StreamTable<Stream>();
   readonly #outbox: Outbox;
   readonly #link: StreamLink;
   readonly #receiveWindow = new SessionReceiveWindow();
@@ -169,7 +170,7 @@ export class Session {
   /** Present sizes of the windows in bytes, for metrics and tests. */
   get windows(): { session: number; largestStream: number; sendCredit: number } {
     let largestStream = 0;
-    for (const stream of this.#streams.values()) largestStream = Math.max(largestStream, stream.receiveWindowBytes);
+    for (const stream of this.#streams.all()) largestStream = Math.max(largestStream, stream.receiveWindowBytes);
     return { session: this.#receiveWindow.size, largestStream, sendCredit: this.#outbox.sessionCredit };
   }
   /** Whether `open` would succeed. */
@@ -186,7 +187,7 @@ export class Session {
   undispatched(): readonly number[] {
     if (this.#undispatched !== undefined) return this.#undispatched;
     const ids: number[] = [];
-    for (const stream of this.#streams.values()) if (!stream.isOpener && !stream.dispatched) ids.push(stream.id);
+    for (const stream of this.#streams.all()) if (!stream.isOpener && !stream.dispatched) ids.push(stream.id);
     return ids;
   }
 
@@ -256,7 +257,7 @@ export class Session {
       localEnded: o.fin,
       remoteEnded: false,
     });
-    this.#streams.set(id, stream);
+    this.#streams.add(id, stream);
     this.#outbox.sendFrame(stream, FrameType.Open, o.fin ? FLAG_FIN : 0, payload);
     stream.openSerial = stream.tailSerial;
     if (MAX_ID - this.#nextId < LOW_IDS && !this.#isReplacementWanted) {
@@ -284,7 +285,7 @@ export class Session {
 
   /** Resets the streams this end opened that have no final head yet: their visitors have waited long enough. */
   failUnanswered(): void {
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.all()) {
       if (!stream.isUnanswered) continue;
       const notProcessed = !stream.openWritten;
       const { handler } = stream;
@@ -318,7 +319,7 @@ export class Session {
         };
         this.#checkDrained();
       });
-      for (const stream of [...this.#streams.values()]) {
+      for (const stream of this.#streams.all()) {
         const { handler } = stream;
         stream.reset(ResetCode.Draining);
         handler.onReset({ code: ResetCode.Draining, notProcessed: false, message: "", local: true });
@@ -357,7 +358,7 @@ export class Session {
     this.#setState("closed");
     this.#roundTrip.fail();
     const undispatched = new Set(account?.undispatched);
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.all()) {
       const wasNeverRead = account !== undefined && (stream.id > account.lastStream || undispatched.has(stream.id));
       const notProcessed = stream.isOpener && (!stream.openWritten || wasNeverRead);
       stream.abandon({ code: ResetCode.SessionLost, notProcessed, message: error.message, local: true });
@@ -585,7 +586,7 @@ export class Session {
       localEnded: false,
       remoteEnded: fin,
     });
-    this.#streams.set(id, stream);
+    this.#streams.add(id, stream);
     this.#o.handler.onStream(stream, open.head, fin);
   }
 
@@ -684,7 +685,8 @@ export class Session {
     }
     if (level !== MemoryLevel.Full || now - this.#relievedAt < 1_000) return;
     this.#relievedAt = now;
-    const stalled = [...this.#streams.values()]
+    const stalled = this.#streams
+      .all()
       .filter((stream) => stream.heldBytes > 0 && now - stream.consumedAt > LIMITS.STALLED_READER_MS)
       .sort((a, b) => b.heldBytes - a.heldBytes);
     for (const stream of stalled) {
