@@ -32,6 +32,13 @@ export interface ExchangeEvent {
   readonly error?: ErrorCode;
 }
 
+/** Who counts a tunnel's exchanges and hears of them. */
+export interface ExchangeOwner {
+  readonly tunnel: string;
+  readonly onEvent: ((event: ExchangeEvent) => void) | undefined;
+  onDone(exchange: Exchange): void;
+}
+
 /**
  * What the ways to the app share: the stream's answering half, the counts, and one end. The reading half and the connection
  * belong to the way that was chosen.
@@ -43,31 +50,23 @@ export class Exchange {
   bytesOut = 0;
   /** The visitor's body has been taken to its end. */
   isRequestWhole: boolean;
+  /** Where the exchange stands among its owner's: used by the owner alone. */
+  place = -1;
 
-  readonly #onEvent: ((event: ExchangeEvent) => void) | undefined;
-  readonly #tunnel: string;
-  readonly #onDone: () => void;
-  readonly #startedAt: number;
+  readonly #owner: ExchangeOwner;
+  #startedAt = 0;
   #status: number | undefined;
   #informationalHeads = 0;
   #isDone = false;
 
-  constructor(o: {
-    stream: MuxStream;
-    head: HttpOpenHead;
-    isRequestWhole: boolean;
-    tunnel: string;
-    onEvent: ((event: ExchangeEvent) => void) | undefined;
-    onDone: () => void;
-  }) {
-    this.stream = o.stream;
-    this.head = o.head;
-    this.isRequestWhole = o.isRequestWhole;
-    this.#tunnel = o.tunnel;
-    this.#onEvent = o.onEvent;
-    this.#onDone = o.onDone;
-    this.#startedAt = o.onEvent === undefined ? 0 : performance.now();
-    o.onEvent?.({ phase: "start", ...this.#identity() });
+  constructor(owner: ExchangeOwner, stream: MuxStream, head: HttpOpenHead, isRequestWhole: boolean) {
+    this.stream = stream;
+    this.head = head;
+    this.isRequestWhole = isRequestWhole;
+    this.#owner = owner;
+    if (owner.onEvent === undefined) return;
+    this.#startedAt = performance.now();
+    owner.onEvent(this.#describe("start"));
   }
 
   /** Ended, well or not: nothing may be sent any more. */
@@ -149,26 +148,25 @@ export class Exchange {
 
   #settle(error: ErrorCode | undefined): void {
     this.#isDone = true;
-    this.#onEvent?.({
-      phase: "end",
-      ...this.#identity(),
-      ...(this.#status !== undefined && { status: this.#status }),
-      durationMs: performance.now() - this.#startedAt,
-      bytesIn: this.bytesIn,
-      bytesOut: this.bytesOut,
-      ...(error !== undefined && { error }),
-    });
-    this.#onDone();
+    const owner = this.#owner;
+    if (owner.onEvent !== undefined) {
+      const event = this.#describe("end");
+      if (this.#status !== undefined) event.status = this.#status;
+      event.durationMs = performance.now() - this.#startedAt;
+      event.bytesIn = this.bytesIn;
+      event.bytesOut = this.bytesOut;
+      if (error !== undefined) event.error = error;
+      owner.onEvent(event);
+    }
+    owner.onDone(this);
   }
 
-  #identity(): { id: string; tunnel: string; method: string; path: string; client?: string } {
+  #describe(phase: "start" | "end"): Draft<ExchangeEvent> {
     const { requestId, method, target, meta } = this.head;
-    return {
-      id: requestId,
-      tunnel: this.#tunnel,
-      method,
-      path: target,
-      ...(meta?.client !== undefined && { client: meta.client }),
-    };
+    const event: Draft<ExchangeEvent> = { phase, id: requestId, tunnel: this.#owner.tunnel, method, path: target };
+    if (meta?.client !== undefined) event.client = meta.client;
+    return event;
   }
 }
+
+type Draft<T> = { -readonly [K in keyof T]: T[K] };

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { type HeaderList, type HttpOpenHead, type MuxStream, ResetCode, type StreamHandler } from "@ggrok/protocol";
 import { choosePath } from "./choose-path.ts";
 import { createDial, type Dial, forgiveWrites, type UpstreamTls } from "./dial.ts";
-import { Exchange, type ExchangeEvent } from "./exchange.ts";
+import { Exchange, type ExchangeEvent, type ExchangeOwner } from "./exchange.ts";
 import { FastExchange } from "./http-fast.ts";
 import { FullExchange } from "./http-full.ts";
 import { LanePool } from "./lane-pool.ts";
@@ -42,12 +42,18 @@ export function createForwarder(options: ForwarderOptions): Forwarder {
   return new TargetForwarder(options);
 }
 
-class TargetForwarder implements Forwarder {
+class TargetForwarder implements Forwarder, ExchangeOwner {
+  readonly tunnel: string;
+  readonly onEvent: ((event: ExchangeEvent) => void) | undefined;
   readonly #options: ForwarderOptions;
   readonly #dial: Dial;
   readonly #lanes: LanePool;
   readonly #agent: Agent;
-  readonly #open = new Set<Exchange>();
+  /**
+   * In no order: each knows its place, and the last one fills a gap. A Set would chain its outgrown tables, and with them
+   * keep ended exchanges from being collected young: 3 us a request.
+   */
+  readonly #open: Exchange[] = [];
   readonly #waiting = new Set<WaitingExchange>();
   readonly #openMax: number;
   readonly #waitingMax: number;
@@ -57,6 +63,8 @@ class TargetForwarder implements Forwarder {
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    this.tunnel = options.tunnel;
+    this.onEvent = options.onExchange;
     this.#openMax = options.openExchangesMax ?? FORWARD_LIMITS.OPEN_EXCHANGES_MAX;
     this.#waitingMax = options.waitingExchangesMax ?? FORWARD_LIMITS.WAITING_EXCHANGES_MAX;
     this.#dial = createDial(options.target, options.tls);
@@ -65,13 +73,13 @@ class TargetForwarder implements Forwarder {
   }
 
   get openExchanges(): number {
-    return this.#open.size + this.#waiting.size;
+    return this.#open.length + this.#waiting.size;
   }
 
   onStream(stream: MuxStream, head: HttpOpenHead, fin: boolean): void {
     if (this.#isDestroyed) {
       stream.reset(ResetCode.Draining, { notProcessed: true });
-    } else if (this.#open.size < this.#openMax) {
+    } else if (this.#open.length < this.#openMax) {
       this.#start(stream, head, fin);
     } else if (this.#waiting.size < this.#waitingMax) {
       this.#waiting.add(new WaitingExchange(stream, head, fin, (waiting) => this.#waiting.delete(waiting)));
@@ -101,16 +109,9 @@ class TargetForwarder implements Forwarder {
   }
 
   #start(stream: MuxStream, head: HttpOpenHead, fin: boolean): void {
-    const { target, timeoutMs, tunnel, onExchange } = this.#options;
-    const exchange: Exchange = new Exchange({
-      stream,
-      head,
-      isRequestWhole: fin,
-      tunnel,
-      onEvent: onExchange,
-      onDone: () => this.#onDone(exchange),
-    });
-    this.#open.add(exchange);
+    const { target, timeoutMs } = this.#options;
+    const exchange = new Exchange(this, stream, head, fin);
+    exchange.place = this.#open.push(exchange) - 1;
     const path = joinTarget(target, head.target);
     switch (choosePath(head, fin)) {
       case "fast":
@@ -132,10 +133,15 @@ class TargetForwarder implements Forwarder {
     }
   }
 
-  #onDone(exchange: Exchange): void {
-    this.#open.delete(exchange);
+  onDone(exchange: Exchange): void {
+    const last = this.#open.pop();
+    if (last !== undefined && last !== exchange) {
+      this.#open[exchange.place] = last;
+      last.place = exchange.place;
+    }
+    if (this.#waiting.size === 0 && this.#onEmpty === undefined) return;
     for (const waiting of this.#waiting) {
-      if (this.#open.size >= this.#openMax) break;
+      if (this.#open.length >= this.#openMax) break;
       this.#waiting.delete(waiting);
       this.#start(waiting.stream, waiting.head, waiting.isWhole);
       waiting.handOver();
