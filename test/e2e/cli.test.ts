@@ -24,6 +24,15 @@ describe("ggrok http", () => {
     expect(agent.stderr).toContain("started tunnel");
   });
 
+  it("reaches a relay on this machine past the environment's proxy", async () => {
+    await using relay = await RelayProcess.start();
+    await using place = new Place();
+    const dead = `http://127.0.0.1:${await freePort()}`;
+    const env = { HTTP_PROXY: dead, HTTPS_PROXY: dead, ALL_PROXY: dead };
+    await using agent = place.ggrok(["http", "--no-retry", "--relay", relay.origin, "3000"], { env });
+    expect(await agent.line()).toContain(".localhost:");
+  });
+
   it("keeps the name it was given for the relay and the folder", async () => {
     await using relay = await RelayProcess.start();
     await using place = new Place();

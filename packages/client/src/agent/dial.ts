@@ -14,7 +14,7 @@ import {
 } from "@ggrok/protocol";
 import { WebSocket } from "ws";
 import { z } from "zod";
-import type { RelayAddress } from "../config/relay-url.ts";
+import { isLoopbackHost, type RelayAddress } from "../config/relay-url.ts";
 import { configError } from "../config/values.ts";
 
 /** Where agents connect on a relay. */
@@ -156,6 +156,8 @@ async function chooseProxyAgent(options: DialOptions): Promise<HttpAgent | undef
 }
 
 async function proxyOfEnvironment(relay: RelayAddress): Promise<string> {
+  // A company's proxy cannot reach this machine's own loopback, whatever the variables forget to exclude.
+  if (isLoopbackHost(relay.hostname)) return "";
   if (Object.keys(process.env).every((name) => !/^(https?|all)_proxy$/i.test(name))) return "";
   const { getProxyForUrl } = await import("proxy-from-env");
   // Asked about the https form: for wss it always answers "none".
