@@ -13,7 +13,7 @@ export interface AppAddress {
 }
 
 /** True when something accepts a connection there. Nothing is sent. */
-export async function isListening(address: AppAddress): Promise<boolean> {
+async function isListening(address: AppAddress): Promise<boolean> {
   const hosts = address.isLocalhostName ? ["127.0.0.1", "::1"] : [address.hostname];
   const outcomes = await Promise.all(hosts.map((host) => canConnect(host, address.port)));
   return outcomes.includes(true);

@@ -218,7 +218,7 @@ function paint(cell: Cell, stream: WriteStream): string {
 }
 
 /** The events as log lines, with the words of ngrok's log where it has them: scripts look for `started tunnel`. */
-export function logEvent(log: Log, event: AgentEvent): void {
+function logEvent(log: Log, event: AgentEvent): void {
   switch (event.event) {
     case "session.connecting":
       log.write("debug", "connecting to the relay", { obj: "session", attempt: event.attempt });
