@@ -1,4 +1,4 @@
-import Client from "undici/lib/dispatcher/client.js";
+import { Client } from "undici";
 import type { Dial } from "./dial.ts";
 import { FORWARD_LIMITS } from "./limits.ts";
 
