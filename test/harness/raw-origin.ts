@@ -25,8 +25,8 @@ export class OriginConnection {
     if (this.socket.writable) this.socket.write(typeof data === "string" ? Buffer.from(data, "latin1") : data);
   }
 
-  end(data?: string): void {
-    this.socket.end(data === undefined ? undefined : Buffer.from(data, "latin1"));
+  end(data: string = ""): void {
+    this.socket.end(Buffer.from(data, "latin1"));
   }
 
   reset(): void {
