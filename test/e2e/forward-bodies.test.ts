@@ -38,10 +38,25 @@ it("sends a body of unknown length in chunks, as they come, and its trailers", a
     socket.write("HTTP/1.1 204 No Content\r\n\r\n");
   });
   await using world = new ForwardWorld(app.port);
-  const visit = world.open({ method: "POST", fields: ["Host", "demo.test", "X-A", "b"], isOpen: true });
+  const visit = world.open({
+    method: "POST",
+    fields: ["Host", "demo.test", "X-A", "b", "Trailer", "X-Sum"],
+    isOpen: true,
+  });
   visit.write("abc");
   await visit.ended();
-  expect(text).toContain("Host: demo.test\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n");
+  expect(text).toContain("Host: demo.test\r\nX-A: b\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n");
+});
+
+it("announces no trailers before a body that cannot have them", async () => {
+  await using app = await startApp((request, response) => {
+    response.end(String(request.headers["trailer"]));
+  });
+  await using world = new ForwardWorld(app.port);
+  const fields = ["Host", "h", "Trailer", "X-Sum"];
+  expect((await world.open({ fields }).ended()).body.toString()).toBe("undefined");
+  const sized = world.open({ method: "POST", fields: [...fields, "Content-Length", "3"], body: "abc" });
+  expect((await sized.ended()).body.toString()).toBe("undefined");
 });
 
 it("carries a body with GET", async () => {

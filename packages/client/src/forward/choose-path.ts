@@ -54,6 +54,7 @@ export function choosePath(head: HttpOpenHead, isWhole: boolean): ForwardPath {
 const NAMES_FOR_FULL: ReadonlySet<string> = new Set([
   "te",
   "expect",
+  "trailer",
   "upgrade",
   "connection",
   "keep-alive",

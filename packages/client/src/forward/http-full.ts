@@ -218,6 +218,8 @@ function frameBody(
     fields.push("Transfer-Encoding", "chunked");
     return { fields, length };
   }
+  // Only a chunked body has trailers; Node refuses to announce them before any other.
+  for (let i = fields.length - 2; i >= 0; i -= 2) if (fields[i]?.toLowerCase() === "trailer") fields.splice(i, 2);
   // RFC 9110 8.6 asks for it where a body could be expected.
   if (length === undefined && !METHODS_WITHOUT_BODY.has(method)) fields.push("Content-Length", "0");
   return { fields, length };

@@ -36,9 +36,9 @@ it("counts from the last movement", () => {
 it("judges only after what came meanwhile has been read", async () => {
   vi.useRealTimers();
   const onIdle = vi.fn();
-  const timer = new IdleTimer(10, onIdle);
+  const timer = new IdleTimer(200, onIdle);
   // The process stands still for longer than the span; then the span's timer is due before anything is read.
-  const until = performance.now() + 30;
+  const until = performance.now() + 250;
   while (performance.now() < until);
   await new Promise<void>((resolve) => setTimeout(resolve, 0));
   timer.touch();

@@ -14,7 +14,10 @@ const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** RFC 9112 section 3.2, and the raw bytes above 0x7F that clients send. */
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/;
 
-/** RFC 9110 section 7.6.1 and the fields older software treats the same way. */
+/**
+ * RFC 9110 section 7.6.1 and the fields older software treats the same way. Trailer is not among them: it announces what
+ * travels to the end.
+ */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
@@ -22,7 +25,6 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "proxy-authenticate",
   "proxy-authorization",
   "te",
-  "trailer",
   "transfer-encoding",
   "upgrade",
   "http2-settings",
