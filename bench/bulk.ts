@@ -22,7 +22,7 @@ export type BulkFigures = Omit<BulkRun, "complete"> & {
   cpuMicrosPerMiBSum: number | undefined;
 };
 
-const MAX_SECONDS = 120;
+const MAX_SECONDS = 60;
 const FORMAT = "%{http_code} %{size_download} %{size_upload} %{time_total}";
 
 /** Arguments of curl for a download that is thrown away. */

@@ -32,24 +32,62 @@ const WARM_UP_CONNECTIONS = 16;
 /** Targets whose small requests beside downloads are worth comparing. */
 const MIXED_TARGETS: readonly string[] = [TargetName.Ggrok, TargetName.SshNoDelay, TargetName.UndiciProxy];
 
+/** Progress, with the minute and second of the run: a target that hangs shows. */
+function tell(text: string): void {
+  const seconds = Math.round(performance.now() / 1_000);
+  console.error(`${String(Math.floor(seconds / 60)).padStart(2)}:${String(seconds % 60).padStart(2, "0")}  ${text}`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-async function runSmall(targets: readonly Target[], settings: Settings): Promise<Measurements["small"]> {
-  for (const target of targets) await measureSmall(target, WARM_UP_CONNECTIONS, settings.seconds);
-  const seen = new Map<string, Map<string, SmallRun[]>>();
-  for (let round = 0; round < settings.runs; round += 1) {
-    for (const connections of settings.connections) {
-      // Targets in turn within each round, so that a bad moment of the machine hits all of them.
-      for (const target of targets) {
-        console.error(`round ${round + 1}/${settings.runs}  c=${connections}  ${target.name}`);
-        const run = await measureSmall(target, connections, settings.seconds);
-        const byConnections = seen.get(target.name) ?? new Map<string, SmallRun[]>();
-        byConnections.set(String(connections), [...(byConnections.get(String(connections)) ?? []), run]);
-        seen.set(target.name, byConnections);
-        await pause(200);
+/** Targets in the order of their turns; one that fails is named and has no further turn. */
+class Round {
+  readonly #left: Set<Target>;
+  readonly #failures: string[];
+
+  constructor(targets: readonly Target[], failures: string[]) {
+    this.#left = new Set(targets);
+    this.#failures = failures;
+  }
+
+  /** Give every target its turn, so that a bad moment of the machine hits all of them. */
+  async each(label: string, turn: (target: Target) => Promise<void>): Promise<void> {
+    for (const target of this.#left) {
+      tell(`${label}  ${target.name}`);
+      try {
+        await turn(target);
+      } catch (error) {
+        this.#left.delete(target);
+        this.#failures.push(`${label}, ${target.name}: ${messageOf(error)}`);
+        tell(messageOf(error));
       }
+      await pause(200);
+    }
+  }
+}
+
+type Small = Measurements["small"];
+
+async function runSmall(targets: readonly Target[], settings: Settings, failures: string[]): Promise<Small> {
+  const round = new Round(targets, failures);
+  const seen = new Map<string, Map<string, SmallRun[]>>();
+  const warmUp = (target: Target) => measureSmall(target, WARM_UP_CONNECTIONS, settings.seconds);
+  await round.each("warm-up", async (target) => void (await warmUp(target)));
+  for (let turn = 1; turn <= settings.runs; turn += 1) {
+    for (const connections of settings.connections) {
+      await round.each(`${turn}/${settings.runs}  c=${connections}`, async (target) => {
+        const { name } = target;
+        const run = await measureSmall(target, connections, settings.seconds);
+        const byConnections = seen.get(name) ?? new Map<string, SmallRun[]>();
+        byConnections.set(String(connections), [...(byConnections.get(String(connections)) ?? []), run]);
+        seen.set(name, byConnections);
+      });
     }
   }
   return Object.fromEntries(
@@ -63,33 +101,36 @@ async function runSmall(targets: readonly Target[], settings: Settings): Promise
 async function runBulk(
   targets: readonly Target[],
   settings: Settings,
+  failures: string[],
   directory: string,
 ): Promise<Measurements["bulk"]> {
   const uploadFile = join(directory, "upload");
   await writeFile(uploadFile, "");
   // Sparse: the upload costs no disk, and its bytes are the same for every target.
   await truncate(uploadFile, settings.bulkBytes);
+  const round = new Round(targets, failures);
   const seen = new Map<string, { down: BulkRun[]; up: BulkRun[] }>();
-  for (let round = 0; round < settings.runs; round += 1) {
-    for (const target of targets) {
-      const runs = seen.get(target.name) ?? { down: [], up: [] };
-      seen.set(target.name, runs);
-      for (const direction of ["down", "up"] as const) {
-        console.error(`round ${round + 1}/${settings.runs}  bulk ${direction}  ${target.name}`);
-        runs[direction].push(await measureBulk(target, direction, settings.bulkBytes, uploadFile));
-        await pause(200);
-      }
+  for (let turn = 1; turn <= settings.runs; turn += 1) {
+    for (const direction of ["down", "up"] as const) {
+      await round.each(`${turn}/${settings.runs}  bulk ${direction}`, async (target) => {
+        const runs = seen.get(target.name) ?? { down: [], up: [] };
+        seen.set(target.name, runs);
+        const run = await measureBulk(target, direction, settings.bulkBytes, uploadFile);
+        runs[direction].push(run);
+        if (!run.complete) throw new Error("the transfer did not complete");
+      });
     }
   }
+  const summaries = [...seen].filter(([, { down, up }]) => down.length > 0 && up.length > 0);
   return Object.fromEntries(
-    [...seen].map(([name, runs]) => [name, { down: summariseBulk(runs.down), up: summariseBulk(runs.up) }]),
+    summaries.map(([name, runs]) => [name, { down: summariseBulk(runs.down), up: summariseBulk(runs.up) }]),
   );
 }
 
 async function runMixed(targets: readonly Target[], settings: Settings): Promise<NonNullable<Measurements["mixed"]>> {
   const figures: NonNullable<Measurements["mixed"]> = {};
   for (const target of targets.filter(({ name }) => MIXED_TARGETS.includes(name))) {
-    console.error(`small requests beside downloads  ${target.name}`);
+    tell(`small requests beside downloads  ${target.name}`);
     figures[target.name] = await measureMixed(target.bulk, { seconds: settings.seconds + 2 });
   }
   return figures;
@@ -105,8 +146,8 @@ export async function measure(context: TargetContext, settings: Settings): Promi
   const { targets, skipped, failures } = await startTargets(context, origins, settings.targets);
   const longer = settings.seconds * 2 + 2;
   const parts: Record<Part, () => Promise<Partial<Measurements>>> = {
-    small: async () => ({ small: await runSmall(targets, settings) }),
-    bulk: async () => ({ bulk: await runBulk(targets, settings, context.directory) }),
+    small: async () => ({ small: await runSmall(targets, settings, failures) }),
+    bulk: async () => ({ bulk: await runBulk(targets, settings, failures, context.directory) }),
     mixed: async () => ({ mixed: await runMixed(targets, settings) }),
     // These start a relay and agents of their own; the targets stay up meanwhile, since idle they cost nothing.
     uplink: async () => ({ uplink: await measureUplink(context, origins, longer) }),
@@ -115,11 +156,13 @@ export async function measure(context: TargetContext, settings: Settings): Promi
     distance: async () => ({ distance: await measureDistance(context, origins, longer) }),
   };
   for (const part of settings.parts) {
-    console.error(`== ${part}`);
+    tell(`== ${part}`);
     try {
       Object.assign(measurements, await parts[part]());
     } catch (error) {
-      failures.push(`${part}: ${error instanceof Error ? error.message : String(error)}`);
+      const failure = `${part}: ${messageOf(error)}`;
+      tell(failure);
+      failures.push(failure);
     }
   }
   return { measurements, skipped, failures };

@@ -22,12 +22,15 @@ export async function withWorkspace<T>(
   };
   const onSignal = (signal: NodeJS.Signals): void => abandon(`stopped by ${signal}`);
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
+  // An exception that nobody caught ends this process without unwinding; its children would stay.
+  const onExit = (): void => processes.killAll();
+  process.once("exit", onExit);
   const timer = setTimeout(() => abandon(`not finished after ${MAX_RUN_MS / 60_000} minutes`), MAX_RUN_MS);
   try {
     return await work({ processes, directory, programs });
   } finally {
     clearTimeout(timer);
-    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal).off("exit", onExit);
     await rm(directory, { recursive: true, force: true });
   }
 }
