@@ -4,11 +4,16 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { WebSocketServer } from "ws";
 
-/** Byte i of every generated body. */
+/** Longest piece of {@link pattern} at once. */
+const PATTERN_MAX = 262_144;
+const PERIOD = 251;
+const repeated = Buffer.from(Array.from({ length: PATTERN_MAX + PERIOD }, (_, i) => i % PERIOD));
+
+/** Part of every generated body: byte i is i modulo 251. A view that is not to be written to. */
 export function pattern(offset: number, length: number): Buffer {
-  const chunk = Buffer.allocUnsafe(length);
-  for (let i = 0; i < length; i += 1) chunk[i] = (offset + i) % 251;
-  return chunk;
+  if (length > PATTERN_MAX) throw new RangeError(`${length} bytes, ${PATTERN_MAX} at most`);
+  const start = offset % PERIOD;
+  return repeated.subarray(start, start + length);
 }
 
 /** Digest of the first `length` bytes of {@link pattern}. */
@@ -98,7 +103,10 @@ export class FaultApp implements AsyncDisposable {
         return;
       case "die":
         response.writeHead(200, { "content-length": String(number("after", 0) + 1_000) });
-        response.write(pattern(0, number("after", 0)), () => response.socket?.resetAndDestroy());
+        for (let at = 0; at < number("after", 0); at += 65_536) {
+          response.write(pattern(at, Math.min(65_536, number("after", 0) - at)));
+        }
+        response.write("", () => response.socket?.resetAndDestroy());
         return;
       case "hang":
         return;
@@ -111,7 +119,13 @@ export class FaultApp implements AsyncDisposable {
     response.writeHead(200, { "content-length": String(bytes) });
     for (let at = 0; at < bytes && !response.destroyed; at += 65_536) {
       if (!response.write(pattern(at, Math.min(65_536, bytes - at)))) {
-        await Promise.race([once(response, "drain"), once(response, "close")]);
+        await new Promise<void>((resolve) => {
+          const go = (): void => {
+            response.off("drain", go).off("close", go);
+            resolve();
+          };
+          response.on("drain", go).on("close", go);
+        });
       }
       if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }

@@ -1,6 +1,9 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
+/** How long a stall lasts, milliseconds. */
+const STALL_MS = 3_000;
+
 /** One direction of a proxied connection: bytes wait here for delay and rate. */
 interface Lane {
   from: Socket;
@@ -26,8 +29,12 @@ export class FaultProxy implements AsyncDisposable {
   isRefusing = false;
   /** Each connection is reset after so many bytes towards the relay and back together. */
   resetAfterBytes: number | undefined;
+  /** Chance of each read to stall its direction for 3 s, and where the chance comes from. */
+  stallChance = 0;
+  random: () => number = Math.random;
   /** Connections accepted and passed on so far. */
   connections = 0;
+  readonly #black = new WeakSet<Socket>();
 
   private constructor(server: Server, target: number) {
     this.#server = server;
@@ -46,6 +53,11 @@ export class FaultProxy implements AsyncDisposable {
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Swallows everything on the connections there are and keeps them; later ones work. */
+  blacken(): void {
+    for (const socket of this.#sockets) this.#black.add(socket);
   }
 
   /** Ends all connections now, by RST or by FIN. */
@@ -104,6 +116,7 @@ export class FaultProxy implements AsyncDisposable {
 
   #carry(lane: Lane, count: (bytes: number) => void): void {
     let readyAt = 0;
+    const queue: { chunk: Buffer | undefined; at: number }[] = [];
     const deliver = (chunk: Buffer | undefined): void => {
       if (lane.to.destroyed) return;
       if (chunk === undefined) {
@@ -117,20 +130,30 @@ export class FaultProxy implements AsyncDisposable {
       count(chunk.length);
     };
     const take = (chunk: Buffer | undefined): void => {
-      if (this.isBlackHole) return;
+      if (this.isBlackHole || this.#black.has(lane.from)) return;
       const now = performance.now();
       const spentMs =
         chunk === undefined || this.bytesPerSecond === undefined ? 0 : (chunk.length / this.bytesPerSecond) * 1_000;
       readyAt = Math.max(readyAt, now + this.latencyMs) + spentMs;
-      if (readyAt <= now) {
+      if (this.stallChance > 0 && this.random() < this.stallChance) readyAt += STALL_MS;
+      if (readyAt <= now && queue.length === 0) {
         deliver(chunk);
         return;
       }
+      queue.push({ chunk, at: readyAt });
+      if (queue.length === 1) arm();
       // What is under way is bounded by the delay: a slow link does not take bytes it cannot carry.
       if (readyAt - now > this.latencyMs + 20) lane.from.pause();
-      this.#later(readyAt - now, () => {
-        deliver(chunk);
-        if (!lane.to.writableNeedDrain) lane.from.resume();
+    };
+    // One timer for the head of the queue: timers of different lengths may fire in the wrong order.
+    const arm = (): void => {
+      const head = queue[0];
+      if (head === undefined) return;
+      this.#later(Math.max(0, head.at - performance.now()), () => {
+        const now = performance.now();
+        while (queue[0] !== undefined && queue[0].at <= now + 1) deliver(queue.shift()?.chunk);
+        if (!lane.to.writableNeedDrain && (queue.at(-1)?.at ?? 0) - now <= this.latencyMs + 20) lane.from.resume();
+        arm();
       });
     };
     lane.from.on("data", take);
