@@ -1,16 +1,20 @@
 import { FLAG_FIN, FRAME_HEADER_BYTES, type FrameType, putFrameHeader } from "../wire/frame.ts";
 
-/** First slab, in bytes: what an idle session spends on a PING. */
-const FIRST_SLAB_BYTES = 1_024;
+/** First slab, in bytes: what an idle session spends on a PING and an ACK. */
+const FIRST_SLAB_BYTES = 256;
+/** Slabs up to this size come from Node's pool, in bytes: idle sessions share it. */
+const POOLED_SLAB_BYTES = 1_024;
 /** Largest slab and so the largest batch, in bytes. */
 const MAX_SLAB_BYTES = 65_536;
+
+const EMPTY = Buffer.alloc(0);
 
 /**
  * Gathers the frames of one turn of the event loop into one WebSocket message. Messages are cut out of a slab one behind
  * the other and handed over without a copy, so a message kept for retransmission pins little more than itself.
  */
 export class BatchWriter {
-  #slab: Buffer = Buffer.alloc(0);
+  #slab: Buffer = EMPTY;
   #start = 0;
   #end = 0;
   #nextSlabBytes = FIRST_SLAB_BYTES;
@@ -43,8 +47,8 @@ export class BatchWriter {
 
   /** Starts a new slab; the batch must be empty. */
   renew(payloadBytes: number): void {
-    const size = Math.max(this.#nextSlabBytes, FRAME_HEADER_BYTES + payloadBytes);
-    this.#slab = Buffer.allocUnsafeSlow(Math.min(size, MAX_SLAB_BYTES));
+    const size = Math.min(Math.max(this.#nextSlabBytes, FRAME_HEADER_BYTES + payloadBytes), MAX_SLAB_BYTES);
+    this.#slab = size <= POOLED_SLAB_BYTES ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
     this.#start = 0;
     this.#end = 0;
     this.#nextSlabBytes = Math.min(this.#nextSlabBytes * 4, MAX_SLAB_BYTES);
@@ -94,7 +98,7 @@ export class BatchWriter {
   /** Gives the slab back while nothing is gathered; called when a session falls idle. */
   release(): void {
     if (!this.isEmpty) return;
-    this.#slab = Buffer.alloc(0);
+    this.#slab = EMPTY;
     this.#start = 0;
     this.#end = 0;
     this.#nextSlabBytes = FIRST_SLAB_BYTES;
