@@ -110,9 +110,12 @@ describe("Expect: 100-continue", () => {
         connection.write(OK);
       };
       const visitor = await world.visit(`${head()}hello${world.head("GET /next HTTP/1.1")}`);
-      expect((await visitor.answer())?.status).toBe(200);
-      expect((await visitor.answer())?.status).toBe(200);
-      expect(bodies).toEqual(["hello", ""]);
+      const first = await visitor.answer();
+      expect(first?.status).toBe(200);
+      // Without a 100 the relay may end the connection, but not without saying so (RFC 9112 9.6).
+      const isLast = !says100 && first !== undefined && valuesOf(first.fields, "connection").join() === "close";
+      expect((await visitor.answer())?.status).toBe(isLast ? undefined : 200);
+      expect(bodies).toEqual(isLast ? ["hello"] : ["hello", ""]);
     }
   });
 });
@@ -128,8 +131,7 @@ describe("an answer without a body", () => {
     ["GET", "304 Not Modified", "Content-Length: 1234"],
     ["GET", "205 Reset Content", "Content-Length: 0"],
   ])("to %s, %s with %j: leaves the connection in step", async (method, status, line) => {
-    world.origin.answer = (request) =>
-      request.target === "/bare" ? `HTTP/1.1 ${status}\r\n${line}\r\n\r\n` : OK;
+    world.origin.answer = (request) => (request.target === "/bare" ? `HTTP/1.1 ${status}\r\n${line}\r\n\r\n` : OK);
     const visitor = await world.visit(world.head(`${method} /bare HTTP/1.1`));
     const bare = await visitor.answer(status.startsWith("205") ? "GET" : "HEAD");
     expect(bare?.startLine).toBe(`HTTP/1.1 ${status}`);
@@ -147,9 +149,7 @@ describe("an answer without a body", () => {
       ["GET", "204 No Content"],
     ]) {
       world.origin.answer = (request) =>
-        request.target === "/bare"
-          ? `HTTP/1.1 ${status}\r\nContent-Length: 5\r\nConnection: close\r\n\r\nEXTRA`
-          : OK;
+        request.target === "/bare" ? `HTTP/1.1 ${status}\r\nContent-Length: 5\r\nConnection: close\r\n\r\nEXTRA` : OK;
       const visitor = await world.visit(world.head(`${method} /bare HTTP/1.1`) + world.head("GET /next HTTP/1.1"));
       const bare = await visitor.answer("HEAD");
       expect([Number(status?.slice(0, 3)), 502]).toContain(bare?.status);

@@ -146,7 +146,8 @@ export class FullExchange implements StreamHandler {
     });
     request.on("error", (error) => this.#onError(request, error));
     if (this.#exchange.isRequestWhole) request.end();
-    else request.flushHeaders();
+    // flushHeaders() would send bytes above 0x7F as UTF-8 of latin1.
+    else request.write("", "latin1");
   }
 
   #onResponse(request: ClientRequest, response: IncomingMessage): void {
