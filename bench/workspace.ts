@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,13 +18,15 @@ export async function withWorkspace<T>(
   await using processes = new Processes();
   const abandon = (reason: string): void => {
     console.error(reason);
-    processes.killAll();
     process.exit(1);
   };
   const onSignal = (signal: NodeJS.Signals): void => abandon(`stopped by ${signal}`);
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
-  // An exception that nobody caught ends this process without unwinding; its children would stay.
-  const onExit = (): void => processes.killAll();
+  // A signal or an exception nobody caught ends this process without unwinding; its children and folder would stay.
+  const onExit = (): void => {
+    processes.killAll();
+    rmSync(directory, { recursive: true, force: true });
+  };
   process.once("exit", onExit);
   const timer = setTimeout(() => abandon(`not finished after ${MAX_RUN_MS / 60_000} minutes`), MAX_RUN_MS);
   try {
