@@ -22,6 +22,8 @@ export const LIMITS = {
   DATA_UNCOPIED_BYTES: 8_192,
   /** Largest CONTROL payload. */
   CONTROL_BYTES_MAX: 16_384,
+  /** Streams named in a hello's account of the last session: so many ids of ten digits fit into one CONTROL. */
+  UNDISPATCHED_MAX: 1_024,
   /** Fields of one head or of trailers. */
   FIELDS_MAX: 1_000,
   /** Longest request target, in bytes. */

@@ -306,7 +306,8 @@ export class Agent {
       session: link.session.id,
       secret: link.welcome.secret,
       lastStream: link.session.lastRemoteId,
-      undispatched: [...link.session.undispatched()],
+      // What is left out counts as given, which is safe.
+      undispatched: link.session.undispatched().slice(0, LIMITS.UNDISPATCHED_MAX),
     };
     this.#afterLoss(link, error.message);
   }

@@ -60,6 +60,8 @@ export async function dial(options: DialOptions, signal: AbortSignal): Promise<T
     perMessageDeflate: false,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     maxPayload: LIMITS.MESSAGE_BYTES_MAX,
+    maxFragments: LIMITS.MESSAGE_FRAGMENTS_MAX,
+    maxBufferedChunks: LIMITS.MESSAGE_CHUNKS_MAX,
     followRedirects: false,
     headers: {
       "user-agent": options.userAgent,

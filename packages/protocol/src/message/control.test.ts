@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { parseControl } from "./control.ts";
+import { LIMITS } from "../limits.ts";
+import { decodeControl } from "../wire/decode.ts";
+import { encodeControl } from "../wire/encode.ts";
+import { type Hello, parseControl } from "./control.ts";
 import { parseWireJson } from "./parse.ts";
 
 const violation = expect.objectContaining({ code: "ERR_GGROK_PROTOCOL_VIOLATION" });
@@ -32,25 +35,28 @@ describe("parseControl", () => {
     expect(() => parseControl({ ...bind, kind: "secret-value" })).toThrow(/^(?!.*secret-value)/s);
   });
 
-  it("takes an account of every stream an agent may have, and not one more", () => {
-    const hello = {
+  it("takes the largest account, which fits into one CONTROL, and not one stream more", () => {
+    const account = (count: number): Hello => ({
       type: "hello",
       role: "agent",
-      software: "x",
-      agentId: "a".repeat(22),
-      instance: "i".repeat(22),
-      attempt: 1,
+      software: "ggrok/10.10.10 node/24.21.0 linux-x64",
+      agentId: "a".repeat(43),
+      instance: "i".repeat(43),
+      attempt: 1_000_000,
       slot: 0,
-      capabilities: [],
+      capabilities: ["resume"],
       window: 65_536,
       maxStreams: 16_384,
-    };
-    const account = (count: number): unknown => ({
-      ...hello,
-      previous: { session: "s", secret: "k".repeat(43), lastStream: 2, undispatched: new Array(count).fill(2) },
+      label: "l".repeat(256),
+      previous: {
+        session: "s".repeat(43),
+        secret: "k".repeat(43),
+        lastStream: 2_147_483_646,
+        undispatched: new Array<number>(count).fill(2_147_483_646),
+      },
     });
-    expect(parseControl(account(16_384))).toBeDefined();
-    expect(() => parseControl(account(16_385))).toThrow(violation);
+    expect(decodeControl(encodeControl(account(LIMITS.UNDISPATCHED_MAX)))).toEqual(account(LIMITS.UNDISPATCHED_MAX));
+    expect(() => parseControl(account(LIMITS.UNDISPATCHED_MAX + 1))).toThrow(violation);
   });
 
   it("lets unknown capabilities through for the handshake to ignore", () => {

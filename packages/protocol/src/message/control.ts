@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { GgrokError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
 
 const text = z.string().max(256);
 const secret = z.string().min(16).max(128);
@@ -19,7 +20,9 @@ const hello = z.object({
   maxStreams: z.int().min(1).max(65_536),
   label: text.optional(),
   resume: z.object({ session: text, secret, received: count }).optional(),
-  previous: z.object({ session: text, secret, lastStream: count, undispatched: z.array(count).max(16_384) }).optional(),
+  previous: z
+    .object({ session: text, secret, lastStream: count, undispatched: z.array(count).max(LIMITS.UNDISPATCHED_MAX) })
+    .optional(),
 });
 const welcome = z.object({
   type: z.literal("welcome"),
