@@ -17,8 +17,8 @@ export const BUILT_PROGRAMS: GgrokPrograms = {
   nodeFlags: [],
 };
 
-/** As the image starts it: without the cap the young generation of Node 24 doubles the resident set for nothing. */
-const RELAY_NODE_FLAGS = ["--max-semi-space-size=4"];
+/** As the first line of both programs has it: without the cap the young generation doubles the resident set (ADR 8). */
+const NODE_FLAGS = ["--max-semi-space-size=4"];
 const DOMAIN = "localhost";
 
 /** A relay on loopback. */
@@ -32,7 +32,7 @@ export async function startRelay(processes: Processes, programs: GgrokPrograms):
   // With the log at `error` the relay does not tell a port it chose itself, so it is told one.
   const port = await pickFreePort();
   const args = ["--port", String(port), "--bind", "127.0.0.1", "--domain", DOMAIN, "--log-level", "error"];
-  const flags = [...RELAY_NODE_FLAGS, ...programs.nodeFlags];
+  const flags = [...NODE_FLAGS, ...programs.nodeFlags];
   // A developer's own settings must not leak into what is measured.
   const options = { env: cleanEnvironment() };
   const running = processes.start(process.execPath, [...flags, programs.relayBin, ...args], options);
@@ -54,7 +54,7 @@ export async function startAgent(
   ];
   const { found: host, ...running } = await processes.startUntil(
     process.execPath,
-    [...programs.nodeFlags, programs.agentBin, ...args],
+    [...NODE_FLAGS, ...programs.nodeFlags, programs.agentBin, ...args],
     // Not `--json`: an event for every request would be an access log, which is off on the relay too.
     (line) => (URL.canParse(line) ? new URL(line).hostname : undefined),
     // Its own home and folder give every agent its own identity and keep the user's tokens and project file out.

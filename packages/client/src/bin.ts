@@ -1,8 +1,4 @@
-import { setFlagsFromString } from "node:v8";
 import { runProgram } from "./cli/program.ts";
-
-// Every socket read counts as outside memory, so V8 would mark all the time on a thread of its own (ADR 8).
-setFlagsFromString("--no-concurrent-marking");
 
 // The process: the one place that knows signals. The first lets open exchanges finish, the second ends at once.
 const stop = new AbortController();

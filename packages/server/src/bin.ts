@@ -1,10 +1,6 @@
-import { setFlagsFromString } from "node:v8";
 import { ExitCode, parseCommandLine } from "./cli.ts";
 import type { RelayConfig } from "./config/config.ts";
 import { type Relay, startRelay } from "./relay.ts";
-
-// Every socket read counts as outside memory, so V8 would mark all the time on a thread of its own: twice the CPU a MiB (ADR 8).
-setFlagsFromString("--no-concurrent-marking");
 
 const invocation = parseCommandLine(process.argv.slice(2), {
   env: process.env,

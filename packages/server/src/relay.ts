@@ -16,7 +16,7 @@ import { AgentDirectory } from "./control/directory.ts";
 import { createIngress, type Ingress } from "./ingress/ingress.ts";
 import { RELAY_LIMITS } from "./limits.ts";
 import { createHttpListener, type HttpListener } from "./listener/http-listener.ts";
-import { createLogger, type Logger, logEvent } from "./observability/logger.ts";
+import { createLogger, type Logger, logEvent, logListening } from "./observability/logger.ts";
 import {
   countExchange,
   createMetrics,
@@ -135,7 +135,7 @@ class RelayProcess implements Relay {
     this.#address = await this.#listen();
     this.#state = "ready";
     // Announced last: whoever reads this line can connect.
-    logEvent(this.#logger, "relay.listening", { url: this.url, port: this.port }, `listening at ${this.url}`);
+    logListening(this.#logger, { url: this.url, port: this.port });
     this.#warn();
   }
 

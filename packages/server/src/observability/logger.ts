@@ -71,3 +71,14 @@ function createPretty(destination: Writable | undefined): DestinationStream {
 export function logEvent(logger: Logger, event: LogEvent, fields: Record<string, unknown>, text?: string): void {
   logger.info({ event, ...fields }, text ?? event);
 }
+
+/** The first line, at any level but `silent`: scripts wait for it, and learn the port from it when it was 0. */
+export function logListening(logger: Logger, fields: { url: string; port: number }): void {
+  const isHidden = logger.level !== "silent" && !logger.isLevelEnabled("info");
+  logEvent(
+    isHidden ? logger.child({}, { level: "info" }) : logger,
+    "relay.listening",
+    fields,
+    `listening at ${fields.url}`,
+  );
+}

@@ -4,13 +4,13 @@ import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { type ExchangeRecord, logExchange } from "./access-log.ts";
 import { escapeControls } from "./escape.ts";
-import { createLogger, type LogFormat, type Logger, logEvent } from "./logger.ts";
+import { createLogger, type LogFormat, type Logger, type LogLevel, logEvent, logListening } from "./logger.ts";
 import { countExchange, createMetrics, createMetricsReader } from "./metrics.ts";
 import { Secret } from "./secret.ts";
 
-function capture(format: LogFormat): { logger: Logger; text(): string } {
+function capture(format: LogFormat, level: LogLevel = "info"): { logger: Logger; text(): string } {
   const destination = new PassThrough();
-  const logger = createLogger({ format, level: "info", destination });
+  const logger = createLogger({ format, level, destination });
   return { logger, text: () => String(destination.read() ?? "") };
 }
 
@@ -31,6 +31,16 @@ describe("the JSON log", () => {
     const { logger, text } = capture("json");
     logEvent(logger, "relay.listening", { url: "http://h:1", port: 1 });
     expect(JSON.parse(text())).toMatchObject({ level: "info", event: "relay.listening", url: "http://h:1", port: 1 });
+  });
+
+  it("says where the relay listens at any level but silent", () => {
+    const quiet = capture("json", "error");
+    logEvent(quiet.logger, "session.online", {});
+    logListening(quiet.logger, { url: "http://h:1", port: 1 });
+    expect(JSON.parse(quiet.text())).toMatchObject({ event: "relay.listening", port: 1 });
+    const silent = capture("json", "silent");
+    logListening(silent.logger, { url: "http://h:1", port: 1 });
+    expect(silent.text()).toBe("");
   });
 
   it("redacts what a careless call would give away", () => {
