@@ -37,10 +37,12 @@ it("judges only after what came meanwhile has been read", async () => {
   vi.useRealTimers();
   const onIdle = vi.fn();
   const timer = new IdleTimer(200, onIdle);
-  // The process stands still for longer than the span; then the span's timer is due before anything is read.
+  // The process stands still for longer than the span; then the span's timer is due before anything is read. What comes
+  // is due one millisecond later, in the same round of the event loop.
+  const arrived = new Promise<void>((resolve) => setTimeout(resolve, 201));
   const until = performance.now() + 250;
   while (performance.now() < until);
-  await new Promise<void>((resolve) => setTimeout(resolve, 0));
+  await arrived;
   timer.touch();
   await new Promise(setImmediate);
   expect(onIdle).not.toHaveBeenCalled();
