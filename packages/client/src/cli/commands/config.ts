@@ -1,11 +1,13 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { loadConfig } from "../../config/load.ts";
+import { inspectPrivateFile } from "../../config/private-file.ts";
 import { parseRelayUrl } from "../../config/relay-url.ts";
 import { PROJECT_FILE } from "../../config/settings.ts";
 import { setConfigValue, storeToken } from "../../config/token-store.ts";
 import { configError } from "../../config/values.ts";
 import { loadContext, locateConfig, type RelayFlags } from "../context.ts";
+import { escapeForTerminal } from "../escape.ts";
 import { ExitCode, parseFlag } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { parseToken, pickRelay } from "./login.ts";
@@ -40,6 +42,11 @@ export function checkConfig(flags: RelayFlags, io: Io): number {
       const config = loadConfig(path);
       if (config === undefined) continue;
       if (config.relay !== undefined) parseRelayUrl(config.relay, { insecure: true });
+      if (path === configPath) {
+        const holdsSecret = config.agent?.authtoken !== undefined || config.tokens !== undefined;
+        for (const warning of inspectPrivateFile(path, holdsSecret))
+          io.stderr.write(`ggrok: ${escapeForTerminal(warning)}\n`);
+      }
       valid += 1;
       io.stdout.write(`Valid configuration file at ${path}\n`);
     } catch (error) {
