@@ -8,6 +8,8 @@ export default defineConfig({
   ssr: { resolve: { conditions, externalConditions: ["ggrok-source"] } },
   test: {
     pool: "forks",
+    // Most of the time of the whole-program tests is waiting: two files at a time on any machine, no more, since they time each other.
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
