@@ -29,6 +29,8 @@ export class FaultProxy implements AsyncDisposable {
   isRefusing = false;
   /** Each connection is reset after so many bytes towards the relay and back together. */
   resetAfterBytes: number | undefined;
+  /** The next connections, in order, are reset after so many reads in both directions: about as many messages. */
+  resetAfterReads: number[] = [];
   /** Chance of each read to stall its direction for 3 s, and where the chance comes from. */
   stallChance = 0;
   random: () => number = Math.random;
@@ -95,6 +97,8 @@ export class FaultProxy implements AsyncDisposable {
     this.connections += 1;
     const upstream = connect({ host: "127.0.0.1", port: this.#target, allowHalfOpen: true, noDelay: true });
     let moved = 0;
+    let reads = 0;
+    const mostReads = this.resetAfterReads.shift();
     for (const lane of [
       { from: socket, to: upstream },
       { from: upstream, to: socket },
@@ -107,7 +111,9 @@ export class FaultProxy implements AsyncDisposable {
       });
       this.#carry(lane, (bytes) => {
         moved += bytes;
-        if (this.resetAfterBytes === undefined || moved < this.resetAfterBytes) return;
+        reads += 1;
+        const isEnough = this.resetAfterBytes !== undefined && moved >= this.resetAfterBytes;
+        if (!isEnough && reads !== mostReads) return;
         socket.resetAndDestroy();
         upstream.resetAndDestroy();
       });
