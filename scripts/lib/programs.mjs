@@ -15,11 +15,17 @@ const programs = {
     elsewhere:
       "Chromium or Chrome: https://www.chromium.org/getting-involved/download-chromium/, `brew install --cask chromium`, `dnf install chromium`",
   },
+  faketime: {
+    commands: ["faketime"],
+    packages: ["faketime"],
+    elsewhere: "faketime: https://github.com/wolfcw/libfaketime",
+  },
+  prlimit: { commands: ["prlimit"], packages: ["util-linux"], elsewhere: "prlimit: part of util-linux" },
   curl: { commands: ["curl"], packages: ["curl"], elsewhere: "curl: https://curl.se/download.html" },
 };
 
 /** What `npm test` needs. */
-export const TEST_PROGRAMS = ["chromium", "curl"];
+export const TEST_PROGRAMS = ["chromium", "curl", "faketime", "prlimit"];
 
 /** The path of the first of these commands that is installed. System folders count even where PATH leaves them out. */
 function find(commands) {

@@ -36,6 +36,8 @@ export class FaultApp implements AsyncDisposable {
   readonly counts = new Map<string, number>();
   /** Requests whose visitor left before the answer was complete. */
   aborted = 0;
+  /** Bytes of downloads handed to sockets so far. */
+  sentBytes = 0;
   /** Requests being answered now. */
   active = 0;
 
@@ -118,6 +120,7 @@ export class FaultApp implements AsyncDisposable {
   async #send(response: ServerResponse, bytes: number, pauseMs: number): Promise<void> {
     response.writeHead(200, { "content-length": String(bytes) });
     for (let at = 0; at < bytes && !response.destroyed; at += 65_536) {
+      this.sentBytes += Math.min(65_536, bytes - at);
       if (!response.write(pattern(at, Math.min(65_536, bytes - at)))) {
         await new Promise<void>((resolve) => {
           const go = (): void => {
