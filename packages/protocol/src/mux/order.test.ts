@@ -121,37 +121,39 @@ describe("frames of a stream", () => {
             }
           };
           for (const s of steps) {
-            if (s.do === "turn") await turn();
-            else if (s.do === "block") peer.isBlocked = true;
-            else if (s.do === "unblock") peer.unblock();
-            else if (s.do === "moreForAll") {
-              sessionLimit += 4_097;
-              peer.say(windowFrame(0, sessionLimit));
-            } else {
-              const twin = twins[s.stream];
-              const mux = streams[s.stream];
-              if (twin === undefined || mux === undefined) throw new Error("no such stream");
-              if (s.do === "more") {
-                const limit = (granted[s.stream] ?? 0) + 4_097;
-                granted[s.stream] = limit;
-                peer.say(windowFrame(mux.id, limit));
-                continue;
+            if (!("stream" in s)) {
+              if (s.do === "turn") await turn();
+              else if (s.do === "block") peer.isBlocked = true;
+              else if (s.do === "unblock") peer.unblock();
+              else {
+                sessionLimit += 4_097;
+                peer.say(windowFrame(0, sessionLimit));
               }
-              if (twin.reset !== undefined) continue;
-              if (s.do === "reset" || (s.do === "stop" && twin.end !== "no")) {
-                const code = s.do === "reset" ? ResetCode.UpstreamReset : ResetCode.StopSending;
-                twin.reset = code;
-                mux.reset(code);
-              } else if (twin.end === "no" && s.do === "write") {
-                mux.write(chunkOf(mux.id, twin.body, s.bytes));
-                twin.body += s.bytes;
-              } else if (twin.end === "no" && s.do === "end") {
-                mux.end();
-                twin.end = "fin";
-              } else if (twin.end === "no" && s.do === "trailers") {
-                mux.sendTrailers(["x", "y"]);
-                twin.end = "trailers";
-              }
+              continue;
+            }
+            const twin = twins[s.stream];
+            const mux = streams[s.stream];
+            if (twin === undefined || mux === undefined) throw new Error("no such stream");
+            if (s.do === "more") {
+              const limit = (granted[s.stream] ?? 0) + 4_097;
+              granted[s.stream] = limit;
+              peer.say(windowFrame(mux.id, limit));
+              continue;
+            }
+            if (twin.reset !== undefined) continue;
+            if (s.do === "reset" || (s.do === "stop" && twin.end !== "no")) {
+              const code = s.do === "reset" ? ResetCode.UpstreamReset : ResetCode.StopSending;
+              twin.reset = code;
+              mux.reset(code);
+            } else if (twin.end === "no" && s.do === "write") {
+              mux.write(chunkOf(mux.id, twin.body, s.bytes));
+              twin.body += s.bytes;
+            } else if (twin.end === "no" && s.do === "end") {
+              mux.end();
+              twin.end = "fin";
+            } else if (twin.end === "no" && s.do === "trailers") {
+              mux.sendTrailers(["x", "y"]);
+              twin.end = "trailers";
             }
           }
           await turn();
