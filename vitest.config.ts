@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 // The workspace packages are tested from their sources: no build is needed first.
-export const conditions = ["ggrok-source", "module", "node", "import", "default"];
+export const conditions = ["ggrok-source"];
 
 export default defineConfig({
   resolve: { conditions },

@@ -59,7 +59,8 @@ async function importsOf(name: string): Promise<Import[]> {
   const entries = await readdir(source, { recursive: true, withFileTypes: true });
   const files = entries
     .filter(
-      (entry) => entry.isFile() && entry.name.endsWith(".ts") && !/\.(test|testing|contract|test-d)\.ts$/.test(entry.name),
+      (entry) =>
+        entry.isFile() && entry.name.endsWith(".ts") && !/\.(test|testing|contract|test-d)\.ts$/.test(entry.name),
     )
     .map((entry) => relative(source, `${entry.parentPath}/${entry.name}`).replaceAll("\\", "/"));
   const found: Import[] = [];
