@@ -4,7 +4,7 @@ import { Fuzzer, fuzzSeed, liveBytes } from "../wire/fuzz.testing.ts";
 import { Collector, OK, requestHead, sessionHandler, sessionOptions } from "./pair.testing.ts";
 import { Session } from "./session.ts";
 
-/** Messages of some two frames each: more than 100,000 frames for each side. */
+/** Some 100,000 frames for each side. */
 const MESSAGES = 60_000;
 
 /** A session of either side that hears what the fuzzer says; it answers and opens streams as a real one would. */
