@@ -36,6 +36,10 @@ export const LIMITS = {
   STREAMS_MAX: 16_384,
   /** First credit for an answer. */
   STREAM_WINDOW_INITIAL_BYTES: 256 * KIB,
+  /** Streams open in a session from which on a new answer starts with {@link LIMITS.MEMORY_HALF_CREDIT_BYTES}. */
+  STREAMS_WITH_FULL_CREDIT: 64,
+  /** Streams open in a session from which on a new answer starts with {@link LIMITS.MEMORY_LOW_CREDIT_BYTES}. */
+  STREAMS_WITH_HALF_CREDIT: 256,
   /** First credit for a request body (`window` of hello and welcome). */
   REQUEST_WINDOW_INITIAL_BYTES: 64 * KIB,
   /** A stream's window never grows above this: 40 MB/s at 100 ms. */

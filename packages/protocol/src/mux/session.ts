@@ -243,7 +243,7 @@ export class Session {
    */
   open(head: OpenHead, handler: StreamHandler, o: { fin: boolean }): MuxStream {
     if (!this.canOpen) throw new GgrokError("ERR_GGROK_RELAY_OVERLOADED", { message: `session is ${this.#state}` });
-    const credit = Math.min(LIMITS.STREAM_WINDOW_INITIAL_BYTES, this.#budget.creditCapBytes);
+    const credit = Math.min(initialCredit(this.#streams.size), this.#budget.creditCapBytes);
     const payload = encodeOpenPayload(credit, head);
     const id = this.#nextId;
     this.#nextId += 2;
@@ -702,6 +702,13 @@ export class Session {
       handler.onReset(reset);
     }
   }
+}
+
+/** Credit given out is memory promised before anything is held: the more streams are open, the less a new one starts with. */
+function initialCredit(openStreams: number): number {
+  if (openStreams < LIMITS.STREAMS_WITH_FULL_CREDIT) return LIMITS.STREAM_WINDOW_INITIAL_BYTES;
+  if (openStreams < LIMITS.STREAMS_WITH_HALF_CREDIT) return LIMITS.MEMORY_HALF_CREDIT_BYTES;
+  return LIMITS.MEMORY_LOW_CREDIT_BYTES;
 }
 
 function isBadHead(error: unknown): error is GgrokError {
