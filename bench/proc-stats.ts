@@ -26,7 +26,7 @@ function readProc(path: string): string {
 }
 
 /** The pids and all of their children. */
-export function descendants(roots: readonly number[]): number[] {
+function descendants(roots: readonly number[]): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;

@@ -14,7 +14,7 @@ export function spread(values: readonly number[]): number | undefined {
 }
 
 /** Value below which the given share (0 to 1) of the values lies. */
-export function percentile(values: readonly number[], share: number): number | undefined {
+function percentile(values: readonly number[], share: number): number | undefined {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
 }

@@ -94,7 +94,7 @@ export async function startWorld(o: { relay?: RelayOptions; agent?: Partial<Forw
 }
 
 /** Sockets, servers and timers that keep this process alive. */
-export function countResources(): Record<string, number> {
+function countResources(): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const name of process.getActiveResourcesInfo()) {
     if (COUNTED.includes(name)) counts[name] = (counts[name] ?? 0) + 1;
@@ -103,7 +103,7 @@ export function countResources(): Record<string, number> {
 }
 
 /** Fails when more is left than there was before. */
-export async function expectNothingLeft(before: Record<string, number>): Promise<void> {
+async function expectNothingLeft(before: Record<string, number>): Promise<void> {
   // The wait itself has two timers.
   const allowed = (name: string): number => (before[name] ?? 0) + (name === "Timeout" ? 2 : 0);
   const left = (): string[] =>
