@@ -13,12 +13,6 @@ export function spread(values: readonly number[]): number | undefined {
   return middle === undefined || middle === 0 ? undefined : (Math.max(...values) - Math.min(...values)) / middle;
 }
 
-/** Value below which the given share (0 to 1) of the values lies. */
-function percentile(values: readonly number[], share: number): number | undefined {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
-}
-
 /** Quotient, or `undefined` where one side was not measured. */
 export function ratio(numerator: number | undefined, denominator: number | undefined): number | undefined {
   return numerator === undefined || denominator === undefined || denominator === 0
