@@ -92,7 +92,8 @@ it("with 128 MiB of heap and 200 readers of 50 MB who hardly read, it lives belo
   expect(world.agent.child.exitCode, `${note}\n${world.agent.stderr}`).toBeNull();
   expect(peak, note).toBeLessThan(286);
   expect(statuses, note).toEqual({ 200: 30 });
-  expect(Math.max(...times), note).toBeLessThan(1_000);
+  // A deadline, not a measurement: a request that waits for stalled readers to be reset takes more than five seconds.
+  expect(Math.max(...times), note).toBeLessThan(5_000);
   for (const socket of sockets) socket.destroy();
   await eventually(
     () => `the app to be free; ${world.app.active} active`,
