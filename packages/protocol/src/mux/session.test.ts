@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ResetCode } from "../errors.ts";
 import type { MuxStream } from "./mux-stream.ts";
 import { Collector, createPair, isPoured, OK, pour, requestHead, turns } from "./pair.testing.ts";
@@ -228,5 +228,23 @@ describe("Session", () => {
     expect(isPoured(visitor.body, 20_000)).toBe(true);
     expect(visitor.isEnded).toBe(true);
     expect(visitor.chunks.length).toBeLessThan(50);
+  });
+
+  it("settles every close() with the earliest of their deadlines, and leaves no timer behind", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const pair = createPair({ onStream: (stream) => stream.sendHead(OK) });
+      const visitor = new Collector();
+      pair.relay.open(requestHead(), visitor, { fin: true });
+      await visitor.until(() => visitor.heads.length > 0);
+      const patient = pair.relay.close(2_147_483_647);
+      const hurried = pair.relay.close(1_000);
+      await vi.advanceTimersByTimeAsync(1_000);
+      await Promise.all([patient, hurried]);
+      await turns(() => pair.agent.state === "closed");
+      expect([pair.relay.state, vi.getTimerCount()]).toEqual(["closed", 0]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

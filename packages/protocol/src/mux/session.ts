@@ -111,7 +111,8 @@ export class Session {
   #undispatched: readonly number[] | undefined;
   #goAwaySent = false;
   #goAwayReceived = false;
-  #onDrained: (() => void) | undefined;
+  /** One for each `close()` that waits. */
+  readonly #onDrained = new Set<() => void>();
 
   constructor(options: SessionOptions) {
     this.#o = options;
@@ -312,11 +313,13 @@ export class Session {
     if (this.#transport !== undefined) {
       this.goAway();
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, deadlineMs);
-        this.#onDrained = () => {
+        const done = (): void => {
           clearTimeout(timer);
+          this.#onDrained.delete(done);
           resolve();
         };
+        const timer = setTimeout(done, deadlineMs);
+        this.#onDrained.add(done);
         this.#checkDrained();
       });
       for (const stream of this.#streams.all()) {
@@ -364,7 +367,7 @@ export class Session {
       stream.abandon({ code: ResetCode.SessionLost, notProcessed, message: error.message, local: true });
     }
     this.#streams.clear();
-    this.#onDrained?.();
+    this.#drained();
     this.#o.handler.onClosed(error);
   }
 
@@ -671,7 +674,11 @@ export class Session {
   }
 
   #checkDrained(): void {
-    if (this.#streams.size === 0 && this.#goAwayReceived && this.#goAwaySent) this.#onDrained?.();
+    if (this.#streams.size === 0 && this.#goAwayReceived && this.#goAwaySent) this.#drained();
+  }
+
+  #drained(): void {
+    for (const done of [...this.#onDrained]) done();
   }
 
   /** Gives held-back credit out again when there is room, and resets the worst stalled streams when there is none. */
