@@ -352,6 +352,15 @@ describe("a broken link", () => {
     expect(await newer.bind({ bind: 2, url: `${base(relay)}/still` })).toMatchObject({ type: "bound" });
   });
 
+  it("ends in peace, but a process leaves one behind at a time", async () => {
+    const relay = await startRelay({ hold: "20s" });
+    const [first] = await online(relay);
+    const [second] = await online(relay, { attempt: 2 });
+    await online(relay, { attempt: 3 });
+    await first.closed;
+    expect(second.ws.readyState).toBe(second.ws.OPEN);
+  });
+
   it("hears nothing more from a connection that was replaced", async () => {
     const relay = await startRelay({ hold: "20s", park: "0s" });
     const [old, welcome] = await online(relay);

@@ -38,6 +38,8 @@ export interface AgentOptions {
   readonly secret: string;
   readonly origin: RelayOrigin;
   readonly session: Omit<SessionOptions, "handler" | "id" | "side">;
+  /** The connection of the same process and slot that this one supersedes. */
+  readonly predecessor: Agent | undefined;
   /** Called once, when nothing of the agent is held any more. */
   readonly onGone: (agent: Agent) => void;
 }
@@ -69,6 +71,7 @@ export class Agent implements Owner {
   readonly #secret: SessionSecret;
   #parkTimer: NodeJS.Timeout | undefined;
   #holdTimer: NodeJS.Timeout | undefined;
+  #predecessor: Agent | undefined;
   #isLeaving = false;
   #isGone = false;
 
@@ -86,6 +89,7 @@ export class Agent implements Owner {
     this.#secret = new SessionSecret(options.secret);
     this.#deps = deps;
     this.#onGone = options.onGone;
+    this.#predecessor = options.predecessor;
     this.session = new Session({
       ...options.session,
       id: options.id,
@@ -138,6 +142,9 @@ export class Agent implements Owner {
    * peace when the link is up, and by the rules of a lost session when it is not.
    */
   supersede(account?: { lastStream: number; undispatched: readonly number[] }): void {
+    // A process may leave one session behind at a time: one that dials on and on must not collect them.
+    this.#predecessor?.session.destroy(new GgrokError("ERR_GGROK_SUPERSEDED"));
+    this.#predecessor = undefined;
     const { state } = this.session;
     if (state === "open" || state === "draining") void this.session.close(PATIENT_CLOSE_MS);
     else this.session.destroy(new GgrokError("ERR_GGROK_SESSION_LOST"), account);

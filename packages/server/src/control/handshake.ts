@@ -116,7 +116,7 @@ function admit(transport: Transport, hello: Hello, greeting: Greeting, deps: Han
   if (previous !== undefined) account?.session.destroy(new GgrokError("ERR_GGROK_SESSION_LOST"), previous);
   current?.supersede();
   metrics.handshakes.new += 1;
-  startAgent(transport, { principal, hello, origin: greeting.origin }, deps);
+  startAgent(transport, { principal, hello, origin: greeting.origin, predecessor: current }, deps);
 }
 
 interface HandshakeRefusal {
@@ -178,7 +178,7 @@ function findKnown(
 
 function startAgent(
   transport: Transport,
-  who: { principal: string; hello: Hello; origin: RelayOrigin },
+  who: { principal: string; hello: Hello; origin: RelayOrigin; predecessor: Agent | undefined },
   deps: HandshakeDeps,
 ): void {
   const { hello } = who;
