@@ -223,6 +223,7 @@ describe("exit codes", () => {
     expect(await agent.exited).toBe(2);
     expect(agent.stdout).toBe("");
     expect(agent.stderr).not.toBe("");
+    expect(agent.stderr).not.toContain("\\n");
   });
 
   it("are 3 where no relay is set, with the three ways in", async () => {

@@ -151,7 +151,8 @@ async function chooseProxyAgent(options: DialOptions): Promise<HttpAgent | undef
       return new SocksProxyAgent(url);
     }
     default:
-      throw new DialError(configError(`the proxy "${proxy}" is not an http://, https:// or socks5:// URL`), {
+      // Without what stands before an @: it is a password more often than not.
+      throw new DialError(configError(`the proxy "${proxy.replace(/^.*@/s, "…@")}" is not an http://, https:// or socks5:// URL`), {
         isFinal: true,
       });
   }
@@ -197,7 +198,9 @@ function refusalOf(relay: RelayAddress, response: IncomingMessage, body: string)
     const { code, message, supported } = refusal.data;
     const isFinal = status < 500 && status !== 429 && status !== 408;
     const versions =
-      supported === undefined ? "" : ` (this agent speaks ${PROTOCOL}, the relay ${supported.join(", ")})`;
+      supported === undefined || code !== "ERR_GGROK_VERSION_UNSUPPORTED"
+        ? ""
+        : ` (this agent speaks ${PROTOCOL}, the relay ${supported.join(", ")})`;
     return new DialError(new GgrokError(code, { message: `${message}${versions}` }), { isFinal, afterMs });
   }
   if (status === 401) return new DialError(new GgrokError("ERR_GGROK_TOKEN_REFUSED"), { isFinal: true });

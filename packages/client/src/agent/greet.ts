@@ -50,7 +50,9 @@ export function greet(
           if (answer.type === "refused") {
             const code = asErrorCode(answer.code) ?? "ERR_GGROK_RELAY_UNREACHABLE";
             const supported =
-              answer.supported === undefined ? "" : ` (the relay speaks ${answer.supported.join(", ")})`;
+              answer.supported === undefined || code !== "ERR_GGROK_VERSION_UNSUPPORTED"
+                ? ""
+                : ` (the relay speaks ${answer.supported.join(", ")})`;
             const error = new GgrokError(code, { message: `${answer.message}${supported}` });
             fail(
               new DialError(error, {

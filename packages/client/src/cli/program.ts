@@ -37,7 +37,7 @@ function buildProgram(io: Io, setCode: (code: number) => void): Command {
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
-      outputError: (text, write) => write(`ggrok: ${escapeForTerminal(text.replace(/^error: /, "").trimEnd())}\n`),
+      outputError: (text, write) => write(`ggrok: ${escapeLines(text.replace(/^error: /, "").trimEnd())}\n`),
     })
     .exitOverride()
     .showSuggestionAfterError();
@@ -152,8 +152,12 @@ function describeError(error: unknown): string {
   const lines = [`ggrok: ${message}`];
   if (error instanceof GgrokError && error.code !== "ERR_GGROK_CONFIG_INVALID") lines.push(error.nextStep);
   if (error instanceof UsageError) lines.push("See ggrok --help.");
-  return lines
-    .flatMap((text) => text.split("\n"))
+  return lines.map(escapeLines).join("\n");
+}
+
+function escapeLines(text: string): string {
+  return text
+    .split("\n")
     .map((line) => escapeForTerminal(line))
     .join("\n");
 }
