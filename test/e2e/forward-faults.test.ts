@@ -66,6 +66,30 @@ describe.each([
   });
 
   it.each([
+    ["a length", "Content-Length: 3\r\n\r\nabc"],
+    ["chunks", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"],
+    ["its end alone", "Connection: close\r\n\r\nabc"],
+  ])(
+    "keeps an answer with %s whole when the connection ends behind it and the visitor is slow",
+    async (_what, answer) => {
+      await using app = await startRawApp(async (socket, received) => {
+        await received.until("\r\n\r\n");
+        socket.end(`HTTP/1.1 200 OK\r\n${answer}`);
+      });
+      await using world = new ForwardWorld(app.port);
+      const visit = world.open({ fields });
+      visit.stream.isStalled = true;
+      await visit.until(() => visit.body.length === 3);
+      // The end of chunks waits to be read, and with it the end of the connection.
+      if (!answer.includes("chunked")) {
+        await within(once([...app.sockets][0] ?? app.server, "close"), "the end of the connection");
+      }
+      visit.stream.drain();
+      expect((await visit.ended()).body.toString()).toBe("abc");
+    },
+  );
+
+  it.each([
     ["a length", "Content-Length: 10\r\n\r\nabc", "end"],
     ["a length", "Content-Length: 10\r\n\r\nabc", "reset"],
     ["chunks", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "end"],

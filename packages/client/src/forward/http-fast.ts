@@ -1,5 +1,4 @@
-import type { StreamHandler, StreamReset } from "@ggrok/protocol";
-import { ResetCode } from "@ggrok/protocol";
+import { getField, type HeaderList, ResetCode, type StreamHandler, type StreamReset } from "@ggrok/protocol";
 import type { Dispatcher } from "undici";
 import type { Exchange } from "./exchange.ts";
 import { isSafeToRepeat } from "./failure.ts";
@@ -19,6 +18,7 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
   #lane: Lane;
   #controller: Dispatcher.DispatchController | undefined;
   #hasAnswerBegun = false;
+  #fields: HeaderList | undefined;
   #isOnKeptConnection = false;
   #wasRetried = false;
 
@@ -79,6 +79,7 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
     this.#timer?.touch();
     const fields = endToEndFields(controller.rawHeaders);
     if (status >= 200) {
+      this.#fields = fields;
       if (!this.#exchange.sendHead(status, reasonOfUtf8(reason), fields)) this.#abort();
     } else if (status === 101) {
       this.#exchange.fail(ResetCode.UpstreamMalformed, "the app switched protocols without being asked");
@@ -111,8 +112,18 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
       return;
     }
     this.#timer?.stop();
-    this.#exchange.failWith(error);
+    if (this.#isAnswerWhole()) this.#exchange.finish([]);
+    else this.#exchange.failWith(error);
     this.#lanes.give(this.#lane);
+  }
+
+  /**
+   * While it is paused, undici takes an app that closes behind its answer for one that broke off: it has handed out the last
+   * byte but not yet looked whether there are more. The length tells.
+   */
+  #isAnswerWhole(): boolean {
+    const length = this.#fields === undefined ? undefined : getField(this.#fields, "content-length");
+    return length !== undefined && this.#exchange.bytesOut > 0 && Number(length) === this.#exchange.bytesOut;
   }
 
   #mayRetry(error: Error): boolean {
