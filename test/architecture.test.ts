@@ -35,9 +35,11 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   client: [
     ["errors.ts", "types.ts", "version.ts"],
     ["config/"],
+    // Also how the agent gets to the relay through someone else's proxy.
+    ["proxy/"],
     ["forward/"],
     ["inspector/", "agent/"],
-    ["compose.ts"],
+    ["compose.ts", "doctor/"],
     ["library/"],
     ["index.ts"],
     ["cli/"],
