@@ -14,7 +14,7 @@ function ask(
     trustProxy: [],
     ...options,
   });
-  return authenticator.authenticate({ rawHeaders, remoteAddress });
+  return authenticator.admit({ rawHeaders, remoteAddress });
 }
 
 const tokens = [new Secret("alpha"), new Secret("beta")];

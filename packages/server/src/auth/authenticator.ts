@@ -1,6 +1,8 @@
 import { createNetworkTest, isLoopback } from "../config/values.ts";
 import type { Secret } from "../observability/secret.ts";
-import { TokenSet } from "./token.ts";
+import { FULL_GRANT } from "../store/store.ts";
+import { Principal } from "./principal.ts";
+import { digestToken, findByToken, tokenId } from "./token.ts";
 
 /** What a registration shows of itself. */
 export interface Credentials {
@@ -12,7 +14,7 @@ export interface Credentials {
 
 /** `principal` is undefined for an agent without a token: its agent id will be its identity. */
 export type AuthOutcome =
-  | { readonly isAllowed: true; readonly principal: string | undefined }
+  | { readonly isAllowed: true; readonly principal: Principal | undefined }
   | { readonly isAllowed: false; readonly message: string };
 
 /** Settings of {@link Authenticator}; a relay configuration has them. */
@@ -23,53 +25,73 @@ export interface AuthenticatorOptions {
   trustProxy: readonly string[];
 }
 
+interface KnownToken {
+  readonly digest: Buffer;
+  readonly principal: Principal;
+}
+
 // Fields by which front ends say that somebody else is speaking through them.
 const FORWARDING =
   /^(?:forwarded|via|x-forwarded-.*|x-real-ip|x-client-ip|x-cluster-client-ip|true-client-ip|cf-connecting-ip|fly-client-ip|x-original-.*)$/iu;
 const BEARER = /^bearer +([\u0021-\u007e]+) *$/iu;
 
-/** Decides who may register. One place counts for identity and rights: the one Authorization field. */
+/** Decides who may come in. One place counts for identity and rights: the one Authorization field. */
 export class Authenticator {
   /** Whether a peer's forwarding fields are believed. */
   readonly isTrustedPeer: (address: string | undefined) => boolean;
-  readonly #tokens: TokenSet;
-  readonly #admin: TokenSet;
+  readonly #static: readonly KnownToken[];
+  readonly #admin: readonly KnownToken[];
   readonly #allowAnonymous: boolean;
 
   constructor(options: AuthenticatorOptions) {
-    this.#tokens = new TokenSet(options.tokens);
-    this.#admin = new TokenSet(options.adminToken === undefined ? [] : [options.adminToken]);
+    this.#static = options.tokens.map((token) => known(token, "GGROK_TOKEN"));
+    this.#admin = options.adminToken === undefined ? [] : [known(options.adminToken, "GGROK_ADMIN_TOKEN", ["admin"])];
     this.#allowAnonymous = options.allowAnonymous;
     this.isTrustedPeer = createNetworkTest(options.trustProxy);
   }
 
-  authenticate(credentials: Credentials): AuthOutcome {
+  /** Whom a token stands for; undefined when the relay does not know it. */
+  authenticate(token: string): Principal | undefined {
+    return findByToken([...this.#static, ...this.#admin], token)?.principal;
+  }
+
+  /** Decides whether an agent or a connector may upgrade its connection. */
+  admit(credentials: Credentials): AuthOutcome {
     const fields = fieldsNamed(credentials.rawHeaders, "authorization");
-    if (this.#tokens.size === 0)
+    if (this.#static.length === 0)
       return this.#allowAnonymous ? { isAllowed: true, principal: undefined } : admitLocal(credentials);
     if (fields.length === 0) {
       return this.#allowAnonymous
         ? { isAllowed: true, principal: undefined }
         : refuse("this relay wants a token: Authorization: Bearer TOKEN");
     }
-    const token = fields.length === 1 ? BEARER.exec(fields[0] ?? "")?.[1] : undefined;
+    const token = bearerOf(fields);
     if (token === undefined) return refuse("the token must come in exactly one field: Authorization: Bearer TOKEN");
-    const name = this.#tokens.identify(token);
-    return name === undefined
-      ? refuse("this relay does not know the token")
-      : { isAllowed: true, principal: `token:${name}` };
+    const principal = this.authenticate(token);
+    if (principal === undefined) return refuse("this relay does not know the token");
+    return principal.may("bind") || principal.may("connect")
+      ? { isAllowed: true, principal }
+      : refuse("this token may neither bind nor connect");
   }
 
   /** True when an admin token is configured. */
   get hasAdmin(): boolean {
-    return this.#admin.size > 0;
+    return this.#admin.length > 0;
   }
 
   isAdmin(rawHeaders: readonly string[]): boolean {
-    const fields = fieldsNamed(rawHeaders, "authorization");
-    const token = fields.length === 1 ? BEARER.exec(fields[0] ?? "")?.[1] : undefined;
-    return token !== undefined && this.#admin.identify(token) !== undefined;
+    const token = bearerOf(fieldsNamed(rawHeaders, "authorization"));
+    return token !== undefined && this.authenticate(token)?.may("admin") === true;
   }
+}
+
+function known(token: Secret, label: string, scopes = FULL_GRANT.scopes): KnownToken {
+  const digest = digestToken(token.reveal());
+  return { digest, principal: new Principal(`token:${tokenId(digest)}`, label, { ...FULL_GRANT, scopes }) };
+}
+
+function bearerOf(fields: readonly string[]): string | undefined {
+  return fields.length === 1 ? BEARER.exec(fields[0] ?? "")?.[1] : undefined;
 }
 
 function admitLocal({ rawHeaders, remoteAddress }: Credentials): AuthOutcome {

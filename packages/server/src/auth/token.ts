@@ -1,29 +1,30 @@
-import { createHash, timingSafeEqual } from "node:crypto";
-import type { Secret } from "../observability/secret.ts";
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+
+/** 256 bits: nobody guesses one, so one round of SHA-256 is enough at rest. */
+const TOKEN_BYTES = 32;
+
+/** A new token. Its beginning is for people and secret scanners. */
+export function makeToken(): string {
+  return `ggrok_${randomBytes(TOKEN_BYTES).toString("base64url")}`;
+}
 
 /** SHA-256 of a token: equal lengths make the comparison constant in time. */
-function digestToken(token: string): Buffer {
+export function digestToken(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
 
-/** A set of tokens that is searched in the same time whatever is asked. */
-export class TokenSet {
-  readonly #digests: readonly Buffer[];
+/** A name for a token that may be logged and stored. */
+export function tokenId(digest: Buffer): string {
+  return digest.toString("hex", 0, 8);
+}
 
-  constructor(tokens: readonly Secret[]) {
-    this.#digests = tokens.map((token) => digestToken(token.reveal()));
-  }
-
-  get size(): number {
-    return this.#digests.length;
-  }
-
-  /** A name for the token that may be logged; undefined when the token is none of these. */
-  identify(token: string): string | undefined {
-    const digest = digestToken(token);
-    let found: string | undefined;
-    // No early end: the time must not tell which token came close.
-    for (const known of this.#digests) if (timingSafeEqual(known, digest)) found = known.toString("hex", 0, 8);
-    return found;
-  }
+/**
+ * The entry whose token this is. No early end: the time must not tell which token came close, nor how many there are
+ * before it.
+ */
+export function findByToken<T extends { readonly digest: Buffer }>(entries: Iterable<T>, token: string): T | undefined {
+  const digest = digestToken(token);
+  let found: T | undefined;
+  for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found = entry;
+  return found;
 }

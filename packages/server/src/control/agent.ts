@@ -9,6 +9,7 @@ import {
   type SessionState,
   type Transport,
 } from "@ggrok/protocol";
+import type { Principal } from "../auth/principal.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import { escapeControls } from "../observability/escape.ts";
 import { type Logger, logEvent } from "../observability/logger.ts";
@@ -32,7 +33,7 @@ export interface AgentDeps {
 /** What one agent is made from. */
 export interface AgentOptions {
   readonly id: string;
-  readonly principal: string;
+  readonly principal: Principal;
   readonly hello: Hello;
   /** The secret of the first welcome. */
   readonly secret: string;
@@ -57,6 +58,7 @@ const PATIENT_CLOSE_MS = 2_147_483_647;
 export class Agent implements Owner {
   readonly id: string;
   readonly principal: string;
+  readonly rights: Principal;
   readonly agentId: string;
   readonly instance: string;
   readonly slot: number;
@@ -78,7 +80,8 @@ export class Agent implements Owner {
   constructor(options: AgentOptions, deps: AgentDeps) {
     const { hello } = options;
     this.id = options.id;
-    this.principal = options.principal;
+    this.principal = options.principal.id;
+    this.rights = options.principal;
     this.agentId = hello.agentId;
     this.instance = hello.instance;
     this.slot = hello.slot;

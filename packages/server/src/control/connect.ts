@@ -10,6 +10,7 @@ import {
 } from "@ggrok/protocol";
 import { WebSocketServer } from "ws";
 import { type Authenticator, fieldsNamed } from "../auth/authenticator.ts";
+import type { Principal } from "../auth/principal.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import type { RelayOrigin } from "../registry/names.ts";
 import { greet, type HandshakeDeps } from "./handshake.ts";
@@ -56,10 +57,10 @@ export function createConnect(deps: ConnectDeps): Connect {
 
   function check(
     req: IncomingMessage,
-  ): { refusal: UpgradeRefusal } | { refusal?: undefined; principal: string | undefined } {
+  ): { refusal: UpgradeRefusal } | { refusal?: undefined; principal: Principal | undefined } {
     const refused = checkRequest(req) ?? checkLoad(deps.isDraining(), greetings);
     if (refused !== undefined) return { refusal: refused };
-    const outcome = deps.authenticator.authenticate({
+    const outcome = deps.authenticator.admit({
       rawHeaders: req.rawHeaders,
       remoteAddress: req.socket.remoteAddress,
     });

@@ -15,6 +15,7 @@ import {
   type Transport,
 } from "@ggrok/protocol";
 import { nanoid } from "nanoid";
+import { Principal } from "../auth/principal.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import type { RelayOrigin } from "../registry/names.ts";
 import { Agent, type AgentDeps } from "./agent.ts";
@@ -34,7 +35,7 @@ export interface HandshakeDeps extends AgentDeps {
 /** What is known of a connection before its hello. */
 export interface Greeting {
   /** Undefined when the agent's id is its identity. */
-  readonly principal: string | undefined;
+  readonly principal: Principal | undefined;
   readonly origin: RelayOrigin;
 }
 
@@ -93,10 +94,10 @@ function readHello(message: Buffer): Hello | GgrokError {
 
 function admit(transport: Transport, hello: Hello, greeting: Greeting, deps: HandshakeDeps): void {
   const { directory, metrics } = deps;
-  const principal =
-    greeting.principal ?? `agent:${createHash("sha256").update(hello.agentId).digest("hex").slice(0, 16)}`;
+  const who = greeting.principal ?? anonymousPrincipal(hello.agentId);
+  const principal = who.id;
   const current = directory.currentOf({ principal, instance: hello.instance, slot: hello.slot });
-  const refusal = findRefusal(hello, principal, current, deps);
+  const refusal = findRefusal(hello, who, current, deps);
   if (refusal !== undefined) {
     metrics.handshakes.refused += 1;
     refuse(transport, refusal.code, refusal.message, refusal.retry);
@@ -116,7 +117,12 @@ function admit(transport: Transport, hello: Hello, greeting: Greeting, deps: Han
   if (previous !== undefined) account?.session.destroy(new GgrokError("ERR_GGROK_SESSION_LOST"), previous);
   current?.supersede();
   metrics.handshakes.new += 1;
-  startAgent(transport, { principal, hello, origin: greeting.origin, predecessor: current }, deps);
+  startAgent(transport, { principal: who, hello, origin: greeting.origin, predecessor: current }, deps);
+}
+
+/** An agent without a token is known by its id, which is a secret of 256 bits. */
+function anonymousPrincipal(agentId: string): Principal {
+  return new Principal(`agent:${createHash("sha256").update(agentId).digest("hex").slice(0, 16)}`, "anonymous");
 }
 
 interface HandshakeRefusal {
@@ -127,7 +133,7 @@ interface HandshakeRefusal {
 
 function findRefusal(
   hello: Hello,
-  principal: string,
+  principal: Principal,
   current: Agent | undefined,
   deps: HandshakeDeps,
 ): HandshakeRefusal | undefined {
@@ -141,6 +147,8 @@ function findRefusal(
       retry: "never",
     };
   }
+  if (!principal.may("bind"))
+    return { code: "ERR_GGROK_TOKEN_REFUSED", message: "this token may not bind", retry: "never" };
   if (current !== undefined && hello.attempt <= current.attempt) {
     const message = `attempt ${String(hello.attempt)} is late: attempt ${String(current.attempt)} of the same process is here`;
     return { code: "ERR_GGROK_SUPERSEDED", message, retry: "never" };
@@ -154,7 +162,7 @@ function findRefusal(
       retry: "after",
     };
   }
-  const count = directory.countOf(principal);
+  const count = directory.countOf(principal.id);
   if (count < maxSessionsPerPrincipal) return undefined;
   const message = `this token has ${String(count)} sessions, the limit is ${String(maxSessionsPerPrincipal)}`;
   return { code: "ERR_GGROK_LIMIT_REACHED", message, retry: "after" };
@@ -178,7 +186,7 @@ function findKnown(
 
 function startAgent(
   transport: Transport,
-  who: { principal: string; hello: Hello; origin: RelayOrigin; predecessor: Agent | undefined },
+  who: { principal: Principal; hello: Hello; origin: RelayOrigin; predecessor: Agent | undefined },
   deps: HandshakeDeps,
 ): void {
   const { hello } = who;

@@ -2,6 +2,7 @@ import type { ErrorCode, HttpOpenHead, MuxStream, SessionState, StreamHandler } 
 import type { Place, RelayOrigin } from "./names.ts";
 import type { OwnershipRecord } from "./ownership.ts";
 import { ParkingSpot } from "./parking.ts";
+import type { BindRights } from "./rights.ts";
 
 /** What the registry needs of a session; a peer relay can be one too. */
 export interface StreamOpener {
@@ -15,6 +16,7 @@ export interface StreamOpener {
 /** Whoever holds endpoints: one connection of one agent process. */
 export interface Owner {
   readonly principal: string;
+  readonly rights: BindRights;
   readonly agentId: string;
   readonly instance: string;
   readonly slot: number;

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createLogger } from "../observability/logger.ts";
 import type { Owner, StreamOpener } from "./endpoint.ts";
 import { type BindOutcome, type BindWish, Registry } from "./registry.ts";
+import type { BindRights } from "./rights.ts";
 
 class FakeOpener implements StreamOpener {
   state: SessionState = "open";
@@ -24,6 +25,7 @@ class FakeOpener implements StreamOpener {
 
 class FakeOwner implements Owner {
   readonly principal: string;
+  rights: BindRights = { mayBind: () => true, nameGlobs: ["*"] };
   readonly agentId: string;
   readonly instance: string;
   readonly slot: number;

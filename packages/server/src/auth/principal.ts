@@ -1,0 +1,47 @@
+import type { BindRights, RightsQuestion } from "../registry/rights.ts";
+import { FULL_GRANT, type Grant, type Scope } from "../store/store.ts";
+import { compileNameGlob, compilePathGlob } from "./glob.ts";
+
+/** Somebody the relay knows, and what it may do. */
+export class Principal implements BindRights {
+  /** Owner of names, as stored with them. It may be logged. */
+  readonly id: string;
+  /** What the operator called it. */
+  readonly label: string;
+  readonly #grant: Grant;
+  readonly #names: readonly ((text: string) => boolean)[];
+  readonly #paths: readonly ((path: string) => boolean)[];
+
+  constructor(id: string, label: string, grant: Grant = FULL_GRANT) {
+    this.id = id;
+    this.label = label;
+    this.#grant = grant;
+    this.#names = grant.names.map(compileNameGlob);
+    this.#paths = grant.paths.map(compilePathGlob);
+  }
+
+  /** Whether the principal has a scope, and for a named thing (a TCP tunnel to connect to) whether its globs name it. */
+  may(scope: Scope, name?: string): boolean {
+    return this.#grant.scopes.includes(scope) && (name === undefined || this.#matchesName(name.toLowerCase()));
+  }
+
+  /** Whether the principal may publish there. */
+  mayBind(question: RightsQuestion): boolean {
+    const { port, path = "" } = question;
+    return (
+      this.may("bind") &&
+      this.#grant.kinds.includes(question.kind) &&
+      question.names.some((name) => this.#matchesName(name)) &&
+      this.#paths.some((matches) => matches(path === "" ? "/" : path)) &&
+      (port === undefined || this.#grant.ports.some(([first, last]) => port >= first && port <= last))
+    );
+  }
+
+  get nameGlobs(): readonly string[] {
+    return this.#grant.names;
+  }
+
+  #matchesName(name: string): boolean {
+    return this.#names.some((matches) => matches(name));
+  }
+}

@@ -1,0 +1,19 @@
+import type { Kind } from "../store/store.ts";
+
+/** A place somebody wants to publish at, as rights see it. */
+export interface RightsQuestion {
+  readonly kind: Kind;
+  /** Every way to say the name: the bare name, the whole host. One match is enough. */
+  readonly names: readonly string[];
+  /** Path prefix, empty for the whole host. */
+  readonly path?: string;
+  /** A public TCP port. */
+  readonly port?: number;
+}
+
+/** What the registry asks of whoever binds. */
+export interface BindRights {
+  mayBind(question: RightsQuestion): boolean;
+  /** The globs of names, for the sentence that says why a name was refused and for names of the relay's choice. */
+  readonly nameGlobs: readonly string[];
+}
