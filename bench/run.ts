@@ -25,6 +25,8 @@ const { values } = parseArgs({
     /** Another build to measure, for before and after. */
     "relay-bin": { type: "string", default: BUILT_PROGRAMS.relayBin },
     "agent-bin": { type: "string", default: BUILT_PROGRAMS.agentBin },
+    /** Comma-separated flags of Node for relay and agent, behind their own. */
+    "node-flags": { type: "string" },
   },
 });
 
@@ -47,7 +49,7 @@ const settings: Settings = {
 };
 
 assertPrerequisites();
-const programs = { relayBin: values["relay-bin"], agentBin: values["agent-bin"], nodeFlags: [] };
+const programs = { relayBin: values["relay-bin"], agentBin: values["agent-bin"], nodeFlags: list(values["node-flags"] ?? "").filter((flag) => flag !== "") };
 const startedAt = new Date();
 const { measurements, skipped, failures } = await withWorkspace(programs, (context) => measure(context, settings));
 const machine = describeMachine();
