@@ -1,6 +1,6 @@
 import { createNetworkTest, isLoopback } from "../config/values.ts";
 import type { Secret } from "../observability/secret.ts";
-import { FULL_GRANT } from "../store/store.ts";
+import { FULL_GRANT } from "../store/grant.ts";
 import { Principal } from "./principal.ts";
 import { digestToken, findByToken, tokenId } from "./token.ts";
 

@@ -1,13 +1,3 @@
-/** Wildcards one glob may have: matching stays cheap whatever an agent asks for. */
-const MAX_WILDCARDS = 4;
-const MAX_GLOB_CHARACTERS = 256;
-
-/** Whether a text can be a glob: no spaces, not too long, not too many wildcards. */
-export function isGlob(text: string): boolean {
-  const isPlain = text.length > 0 && text.length <= MAX_GLOB_CHARACTERS && /^[\u0021-\u007e]+$/u.test(text);
-  return isPlain && (text.match(/\*+/gu)?.length ?? 0) <= MAX_WILDCARDS;
-}
-
 /**
  * A test for names: `*` stands for characters of one label. A glob without a dot is compared with bare names, one with
  * a dot with whole hosts.
@@ -20,8 +10,7 @@ export function compileNameGlob(glob: string): (text: string) => boolean {
 /** A test for path prefixes: `*` stays in one segment, `**` does not, and a closing `/**` covers the folder itself too. */
 export function compilePathGlob(glob: string): (path: string) => boolean {
   const isTree = glob.endsWith("/**");
-  const head = isTree ? glob.slice(0, -3) : glob;
-  const parts = head.split(/(\*+)/u).map((part) => {
+  const parts = (isTree ? glob.slice(0, -3) : glob).split(/(\*+)/u).map((part) => {
     if (!part.startsWith("*")) return escapeRegExp(part);
     return part.length > 1 ? ".*" : "[^/]*";
   });
@@ -30,5 +19,5 @@ export function compilePathGlob(glob: string): (path: string) => boolean {
 }
 
 function escapeRegExp(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|/-]/gu, "\\$&");
+  return text.replace(/[\\^$.*+?()[\]{}|/-]/gu, (character) => `\\u{${character.charCodeAt(0).toString(16)}}`);
 }

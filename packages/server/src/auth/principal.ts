@@ -1,5 +1,5 @@
 import type { BindRights, RightsQuestion } from "../registry/rights.ts";
-import { FULL_GRANT, type Grant, type Scope } from "../store/store.ts";
+import { FULL_GRANT, type Grant, type Scope } from "../store/grant.ts";
 import { compileNameGlob, compilePathGlob } from "./glob.ts";
 
 /** Somebody the relay knows, and what it may do. */
@@ -11,6 +11,7 @@ export class Principal implements BindRights {
   readonly #grant: Grant;
   readonly #names: readonly ((text: string) => boolean)[];
   readonly #paths: readonly ((path: string) => boolean)[];
+  #isRevoked = false;
 
   constructor(id: string, label: string, grant: Grant = FULL_GRANT) {
     this.id = id;
@@ -20,9 +21,15 @@ export class Principal implements BindRights {
     this.#paths = grant.paths.map(compilePathGlob);
   }
 
+  /** From here on it may do nothing: the token was revoked or has expired. */
+  revoke(): void {
+    this.#isRevoked = true;
+  }
+
   /** Whether the principal has a scope, and for a named thing (a TCP tunnel to connect to) whether its globs name it. */
   may(scope: Scope, name?: string): boolean {
-    return this.#grant.scopes.includes(scope) && (name === undefined || this.#matchesName(name.toLowerCase()));
+    if (this.#isRevoked || !this.#grant.scopes.includes(scope)) return false;
+    return name === undefined || this.#matchesName(name.toLowerCase());
   }
 
   /** Whether the principal may publish there. */

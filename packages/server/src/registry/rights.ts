@@ -1,4 +1,4 @@
-import type { Kind } from "../store/store.ts";
+import type { Kind } from "../store/grant.ts";
 
 /** A place somebody wants to publish at, as rights see it. */
 export interface RightsQuestion {
