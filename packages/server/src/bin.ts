@@ -1,3 +1,4 @@
+import { GgrokError } from "@ggrok/protocol";
 import { ExitCode, parseCommandLine } from "./cli.ts";
 import type { RelayConfig } from "./config/config.ts";
 import { type Relay, startRelay } from "./relay.ts";
@@ -34,6 +35,10 @@ async function stop(relay: Relay): Promise<void> {
 
 /** Nothing is known about the state behind an error nobody expected: say what it was and let the supervisor restart. */
 function fail(error: unknown): never {
+  if (error instanceof GgrokError && error.code === "ERR_GGROK_CONFIG_INVALID") {
+    process.stderr.write(`ggrok-relay: ${error.message}\n`);
+    process.exit(ExitCode.Configuration);
+  }
   const isPortTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
   process.stderr.write(
     `ggrok-relay: ${isPortTaken ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,

@@ -40,7 +40,7 @@ describe("ggrok-relay", () => {
     [["--nope"]],
     [["status"]],
     [["token", "create"]],
-    [["--data-dir", "x"]],
+    [["--no-such-flag", "x"]],
     [["--port"]],
     [["check", "--nope"]],
   ])("ends with 2 for %j", (args) => {

@@ -13,6 +13,7 @@ export interface RelayOptions {
   publicUrl?: string;
   token?: string | readonly string[];
   adminToken?: string;
+  dataDir?: string;
   allowAnonymous?: boolean;
   trustProxy?: string | readonly string[];
   platform?: "none" | "heroku" | "fly";
@@ -33,6 +34,7 @@ const OPTION_OF: Readonly<Record<SettingName, Exclude<keyof RelayOptions, "logDe
   "public-url": "publicUrl",
   token: "token",
   "admin-token": "adminToken",
+  "data-dir": "dataDir",
   "allow-anonymous": "allowAnonymous",
   "trust-proxy": "trustProxy",
   platform: "platform",

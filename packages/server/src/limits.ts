@@ -31,6 +31,20 @@ export const RELAY_LIMITS = {
   maxPendingBinds: 32,
   /** How long a holder has to answer a PING before another agent of the same token takes its name. */
   holderPingTimeoutMs: 2_000,
+  /** How long a name belongs to its owner after its last use, where there is a store: longer than most holidays. */
+  reservationMs: 2_592_000_000,
+  /** How long a name of the relay's choice is given to nobody else. A day, and the hour its last use may be noted late. */
+  generatedNameRestMs: 90_000_000,
+  /** Uses of a reserved name are noted this often; each note is a synced write. */
+  reservationTouchMs: 3_600_000,
+  /** Names one principal may have reserved, those of the relay's choice included. */
+  maxReservationsPerPrincipal: 4_096,
+  /** Names of the relay's choice that are remembered; the oldest are forgotten first. */
+  maxGeneratedNames: 100_000,
+  /** How often the relay looks whether somebody else has changed the store: an operator's command is noticed within a second. */
+  storeCheckMs: 500,
+  /** How often the relay writes down when tokens and names were used, and forgets what has run out. */
+  storeUpkeepMs: 60_000,
   /** Changes of owner between living agents within `takeoverPeriodMs` before the holder is frozen. */
   maxTakeovers: 3,
   /** The period of `maxTakeovers`, and how long the freeze lasts. */

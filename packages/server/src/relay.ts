@@ -9,6 +9,9 @@ import { nanoid } from "nanoid";
 import { createAdminApp } from "./admin/app.ts";
 import { addAdminRoutes } from "./admin/routes.ts";
 import { Authenticator } from "./auth/authenticator.ts";
+import type { Principal } from "./auth/principal.ts";
+import { TokenBook } from "./auth/token-book.ts";
+import { Upkeep } from "./auth/upkeep.ts";
 import type { RelayConfig } from "./config/config.ts";
 import { isLoopback } from "./config/values.ts";
 import { createConnect } from "./control/connect.ts";
@@ -25,6 +28,10 @@ import {
   type Metrics,
 } from "./observability/metrics.ts";
 import { Registry } from "./registry/registry.ts";
+import { Reservations } from "./registry/reservations.ts";
+import { MemoryStore } from "./store/memory.ts";
+import { SqliteStore } from "./store/sqlite.ts";
+import type { Store } from "./store/store.ts";
 
 /** A running relay. */
 export interface Relay extends AsyncDisposable {
@@ -39,9 +46,19 @@ export interface Relay extends AsyncDisposable {
 
 /** Starts a relay from a checked configuration. */
 export async function startRelay(config: RelayConfig, options: { logDestination?: Writable } = {}): Promise<Relay> {
-  const relay = new RelayProcess(config, options.logDestination);
+  const relay = new RelayProcess(config, openStore(config.dataDir), options.logDestination);
   await relay.start();
   return relay;
+}
+
+function openStore(dataDir: string | undefined): Store {
+  if (dataDir === undefined) return new MemoryStore();
+  try {
+    return new SqliteStore(dataDir);
+  } catch (error) {
+    const message = `data-dir: ${error instanceof Error ? error.message : String(error)}`;
+    throw new GgrokError("ERR_GGROK_CONFIG_INVALID", { message, cause: error });
+  }
 }
 
 class RelayProcess implements Relay {
@@ -52,13 +69,15 @@ class RelayProcess implements Relay {
   readonly #directory = new AgentDirectory();
   readonly #registry: Registry;
   readonly #ingress: Ingress;
+  readonly #tokens: TokenBook;
+  readonly #upkeep: Upkeep;
   readonly #app: FastifyInstance;
   #listener: HttpListener | undefined;
   #state: "starting" | "ready" | "draining" = "starting";
   #address: AddressInfo | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(config: RelayConfig, logDestination: Writable | undefined) {
+  constructor(config: RelayConfig, store: Store, logDestination: Writable | undefined) {
     this.#config = config;
     this.#logger = createLogger({
       format: config.logFormat,
@@ -71,7 +90,8 @@ class RelayProcess implements Relay {
     const { holdMs, parkMs } = config;
     const logger = this.#logger;
     const relayId = nanoid();
-    this.#registry = new Registry({ names: hosts, holdMs, parkMs, logger, now: Date.now });
+    const reservations = new Reservations({ store, names: hosts, now: Date.now });
+    this.#registry = new Registry({ names: hosts, reservations, holdMs, parkMs, logger, now: Date.now });
     this.#ingress = createIngress({
       router: this.#registry,
       config,
@@ -84,7 +104,12 @@ class RelayProcess implements Relay {
         },
       },
     });
-    const authenticator = new Authenticator(config);
+    const tokens = new TokenBook({ tokens: config.tokens, adminToken: config.adminToken, store, now: Date.now });
+    this.#tokens = tokens;
+    tokens.onRevoked((principal) => this.#endSessionsOf(principal));
+    this.#upkeep = new Upkeep({ store, tokens, registry: this.#registry, reservations, logger });
+    const { allowAnonymous, trustProxy } = config;
+    const authenticator = new Authenticator({ tokens, allowAnonymous, trustProxy });
     const connect = createConnect({
       authenticator,
       directory: this.#directory,
@@ -132,7 +157,13 @@ class RelayProcess implements Relay {
   async start(): Promise<void> {
     // Routes are complete before the port is open: the first request must not find half a relay.
     await this.#app.ready();
-    this.#address = await this.#listen();
+    this.#upkeep.start();
+    try {
+      this.#address = await this.#listen();
+    } catch (error) {
+      this.#upkeep.close();
+      throw error;
+    }
     this.#state = "ready";
     // Announced last: whoever reads this line can connect.
     logListening(this.#logger, { url: this.url, port: this.port });
@@ -146,15 +177,24 @@ class RelayProcess implements Relay {
 
   async destroy(): Promise<void> {
     this.#state = "draining";
+    // While names are still held: what they last counts from now.
+    this.#upkeep.write();
     this.#ingress.destroy();
     this.#registry.releaseParked();
     for (const agent of this.#directory.all) agent.destroy(new GgrokError("ERR_GGROK_RELAY_DRAINING"));
     this.#listener?.destroy();
     await this.#app.close();
+    // Last: requests on open connections still ask whose a name is.
+    this.#upkeep.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #endSessionsOf(principal: Principal): void {
+    const error = new GgrokError("ERR_GGROK_TOKEN_REFUSED", { message: "the token was revoked or has expired" });
+    for (const agent of this.#directory.all) if (agent.rights === principal) agent.destroy(error);
   }
 
   #levels(): Levels {
@@ -215,16 +255,19 @@ class RelayProcess implements Relay {
 
   /** What an operator should know at once. */
   #warn(): void {
-    const { tokens, allowAnonymous, domain } = this.#config;
+    const { allowAnonymous, domain, dataDir } = this.#config;
     const notice = (text: string): void => this.#logger.warn({ event: "relay.notice" }, text);
     if (allowAnonymous) notice("ANONYMOUS AGENTS ARE ALLOWED: everyone who reaches this relay can publish through it");
-    else if (tokens.length === 0)
-      notice("no token is configured: agents are taken from this machine only; set --token to take others");
+    else if (!this.#tokens.hasAgentTokens) {
+      const how = dataDir === undefined ? "set --token" : "make one with `ggrok-relay token create`";
+      notice(`no token is configured: agents are taken from this machine only; ${how} to take others`);
+    }
     const mode =
       domain === undefined
         ? "single-host mode: an agent that asks for no name gets every host"
         : `wildcard mode: tunnels live at NAME.${domain}`;
-    this.#logger.info({ event: "relay.notice" }, `${mode}; names are kept in memory only`);
+    const kept = dataDir === undefined ? "in memory only" : `in ${dataDir}`;
+    this.#logger.info({ event: "relay.notice" }, `${mode}; names are kept ${kept}`);
   }
 }
 

@@ -1,20 +1,22 @@
 import { describe, expect, it } from "vitest";
 import { Secret } from "../observability/secret.ts";
-import { Authenticator, type AuthenticatorOptions, type AuthOutcome } from "./authenticator.ts";
+import { MemoryStore } from "../store/memory.ts";
+import { Authenticator, type AuthOutcome } from "./authenticator.ts";
+import { TokenBook } from "./token-book.ts";
 
-function ask(
-  options: Partial<AuthenticatorOptions>,
-  rawHeaders: string[] = [],
-  remoteAddress = "127.0.0.1",
-): AuthOutcome {
-  const authenticator = new Authenticator({
-    tokens: [],
-    adminToken: undefined,
-    allowAnonymous: false,
-    trustProxy: [],
-    ...options,
-  });
-  return authenticator.admit({ rawHeaders, remoteAddress });
+interface Setup {
+  tokens?: readonly Secret[];
+  adminToken?: Secret;
+  allowAnonymous?: boolean;
+}
+
+function make({ tokens = [], adminToken, allowAnonymous = false }: Setup): Authenticator {
+  const book = new TokenBook({ tokens, adminToken, store: new MemoryStore(), now: Date.now });
+  return new Authenticator({ tokens: book, allowAnonymous, trustProxy: [] });
+}
+
+function ask(options: Setup, rawHeaders: string[] = [], remoteAddress = "127.0.0.1"): AuthOutcome {
+  return make(options).admit({ rawHeaders, remoteAddress });
 }
 
 const tokens = [new Secret("alpha"), new Secret("beta")];
@@ -23,7 +25,8 @@ describe("with tokens", () => {
   it("knows each token as another principal", () => {
     const [a, b] = ["alpha", "beta"].map((token) => ask({ tokens }, ["authorization", `Bearer ${token}`]));
     expect([a?.isAllowed, b?.isAllowed]).toEqual([true, true]);
-    expect(a).not.toEqual(b);
+    const ids = [a, b].map((outcome) => (outcome?.isAllowed === true ? outcome.principal?.id : undefined));
+    expect(new Set(ids).size).toBe(2);
     expect(JSON.stringify([a, b])).not.toMatch(/alpha|beta/u);
   });
   it.each([
@@ -64,19 +67,18 @@ describe("without tokens", () => {
 
 describe("the admin token", () => {
   it("is needed exactly, and an agent's token is not one", () => {
-    const authenticator = new Authenticator({
-      tokens,
-      adminToken: new Secret("root"),
-      allowAnonymous: true,
-      trustProxy: [],
-    });
+    const authenticator = make({ tokens, adminToken: new Secret("root"), allowAnonymous: true });
     expect(authenticator.isAdmin(["Authorization", "Bearer root"])).toBe(true);
     for (const value of ["Bearer alpha", "Bearer roo", "root", ""])
       expect(authenticator.isAdmin(["Authorization", value])).toBe(false);
     expect(authenticator.isAdmin([])).toBe(false);
   });
+  it("binds nothing", () => {
+    const outcome = ask({ tokens, adminToken: new Secret("root") }, ["Authorization", "Bearer root"]);
+    expect(outcome).toEqual({ isAllowed: false, message: "this token may neither bind nor connect" });
+  });
   it("opens nothing when none is configured", () => {
-    const authenticator = new Authenticator({ tokens, adminToken: undefined, allowAnonymous: true, trustProxy: [] });
+    const authenticator = make({ tokens, allowAnonymous: true });
     expect(authenticator.isAdmin(["Authorization", "Bearer "])).toBe(false);
   });
 });

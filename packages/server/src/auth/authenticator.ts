@@ -1,8 +1,6 @@
 import { createNetworkTest, isLoopback } from "../config/values.ts";
-import type { Secret } from "../observability/secret.ts";
-import { FULL_GRANT } from "../store/grant.ts";
-import { Principal } from "./principal.ts";
-import { digestToken, findByToken, tokenId } from "./token.ts";
+import type { Principal } from "./principal.ts";
+import type { TokenBook } from "./token-book.ts";
 
 /** What a registration shows of itself. */
 export interface Credentials {
@@ -17,17 +15,11 @@ export type AuthOutcome =
   | { readonly isAllowed: true; readonly principal: Principal | undefined }
   | { readonly isAllowed: false; readonly message: string };
 
-/** Settings of {@link Authenticator}; a relay configuration has them. */
+/** Settings of {@link Authenticator}; a relay configuration has most of them. */
 export interface AuthenticatorOptions {
-  tokens: readonly Secret[];
-  adminToken: Secret | undefined;
-  allowAnonymous: boolean;
-  trustProxy: readonly string[];
-}
-
-interface KnownToken {
-  readonly digest: Buffer;
-  readonly principal: Principal;
+  readonly tokens: TokenBook;
+  readonly allowAnonymous: boolean;
+  readonly trustProxy: readonly string[];
 }
 
 // Fields by which front ends say that somebody else is speaking through them.
@@ -39,26 +31,24 @@ const BEARER = /^bearer +([\u0021-\u007e]+) *$/iu;
 export class Authenticator {
   /** Whether a peer's forwarding fields are believed. */
   readonly isTrustedPeer: (address: string | undefined) => boolean;
-  readonly #static: readonly KnownToken[];
-  readonly #admin: readonly KnownToken[];
+  readonly #tokens: TokenBook;
   readonly #allowAnonymous: boolean;
 
   constructor(options: AuthenticatorOptions) {
-    this.#static = options.tokens.map((token) => known(token, "GGROK_TOKEN"));
-    this.#admin = options.adminToken === undefined ? [] : [known(options.adminToken, "GGROK_ADMIN_TOKEN", ["admin"])];
+    this.#tokens = options.tokens;
     this.#allowAnonymous = options.allowAnonymous;
     this.isTrustedPeer = createNetworkTest(options.trustProxy);
   }
 
   /** Whom a token stands for; undefined when the relay does not know it. */
   authenticate(token: string): Principal | undefined {
-    return findByToken([...this.#static, ...this.#admin], token)?.principal;
+    return this.#tokens.find(token);
   }
 
   /** Decides whether an agent or a connector may upgrade its connection. */
   admit(credentials: Credentials): AuthOutcome {
     const fields = fieldsNamed(credentials.rawHeaders, "authorization");
-    if (this.#static.length === 0)
+    if (!this.#tokens.hasAgentTokens)
       return this.#allowAnonymous ? { isAllowed: true, principal: undefined } : admitLocal(credentials);
     if (fields.length === 0) {
       return this.#allowAnonymous
@@ -74,20 +64,15 @@ export class Authenticator {
       : refuse("this token may neither bind nor connect");
   }
 
-  /** True when an admin token is configured. */
+  /** Whether anybody may administer; without such a token the paths for it do not exist. */
   get hasAdmin(): boolean {
-    return this.#admin.length > 0;
+    return this.#tokens.hasAdminTokens;
   }
 
   isAdmin(rawHeaders: readonly string[]): boolean {
     const token = bearerOf(fieldsNamed(rawHeaders, "authorization"));
     return token !== undefined && this.authenticate(token)?.may("admin") === true;
   }
-}
-
-function known(token: Secret, label: string, scopes = FULL_GRANT.scopes): KnownToken {
-  const digest = digestToken(token.reveal());
-  return { digest, principal: new Principal(`token:${tokenId(digest)}`, label, { ...FULL_GRANT, scopes }) };
 }
 
 function bearerOf(fields: readonly string[]): string | undefined {

@@ -21,9 +21,11 @@ export class Principal implements BindRights {
     this.#paths = grant.paths.map(compilePathGlob);
   }
 
-  /** From here on it may do nothing: the token was revoked or has expired. */
-  revoke(): void {
+  /** From here on it may do nothing: the token was revoked or has expired. False when that was so before. */
+  revoke(): boolean {
+    if (this.#isRevoked) return false;
     this.#isRevoked = true;
+    return true;
   }
 
   /** Whether the principal has a scope, and for a named thing (a TCP tunnel to connect to) whether its globs name it. */
@@ -46,6 +48,11 @@ export class Principal implements BindRights {
 
   get nameGlobs(): readonly string[] {
     return this.#grant.names;
+  }
+
+  get summary(): string {
+    const { kinds, names, paths } = this.#grant;
+    return `${kinds.join(" and ")} tunnels at ${names.join(", ")}${paths.includes("/**") ? "" : ` below ${paths.join(", ")}`}`;
   }
 
   #matchesName(name: string): boolean {

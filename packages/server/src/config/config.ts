@@ -15,6 +15,8 @@ export interface RelayConfig {
   readonly publicUrl: string | undefined;
   readonly tokens: readonly Secret[];
   readonly adminToken: Secret | undefined;
+  /** Undefined keeps tokens and reservations in memory. */
+  readonly dataDir: string | undefined;
   readonly allowAnonymous: boolean;
   /** Networks whose forwarding fields are believed, as CIDRs. */
   readonly trustProxy: readonly string[];
@@ -40,7 +42,8 @@ export interface Surroundings {
 export function completeConfig(settings: ParsedSettings, around: Surroundings): RelayConfig {
   const platform = settings.platform ?? around.platform;
   const rules = PLATFORM_RULES[platform];
-  const isOpen = settings.token.length > 0 || settings["allow-anonymous"];
+  // With a store tokens can come at any time.
+  const isOpen = settings.token.length > 0 || settings["allow-anonymous"] || settings["data-dir"] !== undefined;
   return {
     port: settings.port,
     // Without a token nobody outside has business here, so nobody outside gets a connection.
@@ -49,6 +52,7 @@ export function completeConfig(settings: ParsedSettings, around: Surroundings): 
     publicUrl: settings["public-url"],
     tokens: settings.token,
     adminToken: settings["admin-token"],
+    dataDir: settings["data-dir"],
     allowAnonymous: settings["allow-anonymous"],
     trustProxy: settings["trust-proxy"] ?? rules.trustProxy.flatMap((word) => parseNetwork(word) ?? []),
     platform,

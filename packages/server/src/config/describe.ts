@@ -26,6 +26,7 @@ export function describeConfig(config: RelayConfig): string {
     "public-url": config.publicUrl ?? "from the request",
     token: config.tokens.length === 0 ? "none" : config.tokens.join(", "),
     "admin-token": config.adminToken ?? "none",
+    "data-dir": config.dataDir ?? "none (kept in memory)",
     "allow-anonymous": config.allowAnonymous,
     "trust-proxy": config.trustProxy.join(", ") || "none",
     platform: config.platform,

@@ -72,10 +72,17 @@ export const SETTINGS = {
   "admin-token": setting({
     value: "token",
     env: ["GGROK_ADMIN_TOKEN"],
-    fallback: "none: metrics are off",
-    text: "the token that may read metrics",
+    fallback: "none: metrics and the admin API are off, unless the store has an admin token",
+    text: "the token that may read metrics and use the admin API",
     secret: true,
     schema: secret.optional(),
+  }),
+  "data-dir": setting({
+    value: "folder",
+    env: ["GGROK_DATA_DIR"],
+    fallback: "none: tokens and reservations are kept in memory",
+    text: "where tokens and reserved names are kept, in an embedded SQLite database",
+    schema: z.string({ error: "must be a folder" }).min(1).optional(),
   }),
   "allow-anonymous": setting({
     value: undefined,

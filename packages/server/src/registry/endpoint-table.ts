@@ -27,6 +27,11 @@ export class EndpointTable {
     return this.#hosts.get(place.host)?.find((endpoint) => endpoint.place.prefix === place.prefix);
   }
 
+  /** Every endpoint of a host, whatever its prefix. */
+  at(host: string): readonly Endpoint[] {
+    return this.#hosts.get(host) ?? [];
+  }
+
   add(endpoint: Endpoint): void {
     const { host } = endpoint.place;
     const endpoints = [...(this.#hosts.get(host) ?? []), endpoint];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { isUnderPrefix, parseWanted, urlOfPlace } from "./names.ts";
+import { isUnderPrefix, namesOfPlace, parseWanted, urlOfPlace } from "./names.ts";
 
-const WILDCARD = { domain: "t.example", publicHost: undefined };
+const WILDCARD = { domain: "t.example", publicHost: "relay.acme.com" };
 const SINGLE = { domain: undefined, publicHost: "relay.example" };
 
 describe("parseWanted in wildcard mode", () => {
@@ -15,6 +15,14 @@ describe("parseWanted in wildcard mode", () => {
   ])("reads %s", (wanted, host, prefix) => {
     expect(parseWanted(wanted, WILDCARD, "t.example")).toEqual({ place: { host, prefix } });
   });
+  it.each(["hooks.acme.com", "xt.example"])("leaves %s, outside the domain, to the rights of the token", (host) => {
+    const { place } = parseWanted(host, WILDCARD, "t.example");
+    expect(place).toEqual({ host, prefix: "" });
+    expect(namesOfPlace({ host, prefix: "" }, WILDCARD)).toEqual([host]);
+  });
+  it("knows both ways to say a name", () => {
+    expect(namesOfPlace({ host: "app.t.example", prefix: "/x" }, WILDCARD)).toEqual(["app", "app.t.example"]);
+  });
   it("chooses a name when none is asked for", () => {
     expect(parseWanted(undefined, WILDCARD, "t.example")).toEqual({ place: "generate" });
     expect(parseWanted("", WILDCARD, "t.example")).toEqual({ place: "generate" });
@@ -23,8 +31,8 @@ describe("parseWanted in wildcard mode", () => {
     "t.example",
     "https://t.example",
     "a.b.t.example",
-    "hooks.acme.com",
-    "xt.example",
+    "127.0.0.1",
+    "https://relay.acme.com",
     "-a",
     "a_b",
     "tcp://app.t.example",

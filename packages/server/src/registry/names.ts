@@ -1,4 +1,4 @@
-import { isIpLiteral, isReservedTarget, parseHost } from "../listener/host.ts";
+import { classifyHost, isIpLiteral, isReservedTarget, parseHost } from "../listener/host.ts";
 
 /** Stands for every host that reaches a relay in single-host mode. */
 export const ANY_HOST = "*";
@@ -46,9 +46,9 @@ export function parseWanted(
   if (!isPrefix(prefix)) return { refused: `"${split.path}" cannot be a path prefix` };
   if (rules.domain === undefined) return placeOfSingleHost(split.host, prefix, rules, dialledHost);
   const host = split.host.includes(".") || split.host === rules.domain ? split.host : `${split.host}.${rules.domain}`;
-  if (host === rules.domain) return { refused: `${host} is the relay itself; names live below it` };
-  if (!host.endsWith(`.${rules.domain}`))
-    return { refused: `${host} is outside ${rules.domain}, and this token does not name it` };
+  if (classifyHost(host, rules) === "apex") return { refused: `${host} is the relay itself; names live below it` };
+  // Outside the domain a token has to name the host; the registry asks its rights.
+  if (!host.endsWith(`.${rules.domain}`)) return { place: { host, prefix } };
   if (!isName(host.slice(0, -rules.domain.length - 1))) {
     return { refused: `${host} is not a name of letters, digits and hyphens directly below ${rules.domain}` };
   }
@@ -91,6 +91,14 @@ function isName(text: string): boolean {
 export function isBindable(host: string, rules: NameRules): boolean {
   if (rules.domain === undefined) return true;
   return host.endsWith(`.${rules.domain}`) && isName(host.slice(0, -rules.domain.length - 1));
+}
+
+/** Every way to say the name of a place, for the globs of tokens. */
+export function namesOfPlace(place: Place, rules: NameRules): readonly string[] {
+  const { host } = place;
+  // Owners of a relay with one host have no names to tell apart; a token that may bind any name may bind any host there.
+  if (rules.domain === undefined) return host === ANY_HOST ? [ANY_HOST] : [ANY_HOST, host];
+  return host.endsWith(`.${rules.domain}`) ? [host.slice(0, -rules.domain.length - 1), host] : [host];
 }
 
 /** Scheme and authority under which an agent reached the relay. */

@@ -1,8 +1,10 @@
 import type { ErrorCode, HttpOpenHead, MuxStream, SessionState, StreamHandler } from "@ggrok/protocol";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createLogger } from "../observability/logger.ts";
+import { MemoryStore } from "../store/memory.ts";
 import type { Owner, StreamOpener } from "./endpoint.ts";
 import { type BindOutcome, type BindWish, Registry } from "./registry.ts";
+import { Reservations } from "./reservations.ts";
 import type { BindRights } from "./rights.ts";
 
 class FakeOpener implements StreamOpener {
@@ -25,7 +27,7 @@ class FakeOpener implements StreamOpener {
 
 class FakeOwner implements Owner {
   readonly principal: string;
-  rights: BindRights = { mayBind: () => true, nameGlobs: ["*"] };
+  rights: BindRights = { mayBind: () => true, nameGlobs: ["*"], summary: "anything" };
   readonly agentId: string;
   readonly instance: string;
   readonly slot: number;
@@ -65,8 +67,10 @@ let now = 1_000_000;
 
 function makeRegistry(domain: string | null = "t.example", holdMs = 0): Registry {
   const logger = createLogger({ format: "json", level: "silent" });
+  const names = { domain: domain ?? undefined, publicHost: undefined };
   return new Registry({
-    names: { domain: domain ?? undefined, publicHost: undefined },
+    names,
+    reservations: new Reservations({ store: new MemoryStore(), names, now: () => now }),
     holdMs,
     parkMs: 10_000,
     logger,

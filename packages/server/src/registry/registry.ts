@@ -4,10 +4,12 @@ import { RELAY_LIMITS } from "../limits.ts";
 import { type Logger, logEvent } from "../observability/logger.ts";
 import { Endpoint, type Member, type Owner } from "./endpoint.ts";
 import { EndpointTable } from "./endpoint-table.ts";
-import { isBindable, type NameRules, type Place, parseWanted, urlOfPlace } from "./names.ts";
+import { chooseName } from "./generated-name.ts";
+import { ANY_HOST, isBindable, type NameRules, namesOfPlace, type Place, parseWanted, urlOfPlace } from "./names.ts";
 import { type BindDecision, type BindRequest, claimOf, decideBind, type Refusal, recordChange } from "./ownership.ts";
 import { Parking, ParkingSpot, type ParkTag } from "./parking.ts";
 import { RegistryRoute, type RouteSource } from "./registry-route.ts";
+import type { Reservations, UsedPlace } from "./reservations.ts";
 import type { ParkResult, Route, Router } from "./route.ts";
 
 /** A bind as the agent sent it. */
@@ -36,6 +38,10 @@ export interface RegistryDeps {
   /** Wall clock: claims outlive the relay. */
   readonly now: () => number;
   readonly parking?: Parking;
+  /** Names that belong to owners beyond their sessions. */
+  readonly reservations: Reservations;
+  /** Draws a name, instead of the relay's own way. */
+  readonly drawName?: () => string;
 }
 
 // 36^10 is above 2^51: nobody guesses a name, and two agents hardly ever draw the same.
@@ -51,6 +57,7 @@ export class Registry implements Router, RouteSource {
   readonly #table = new EndpointTable();
   readonly #owned = new Map<Owner, Map<number, Endpoint>>();
   readonly #startSpot = new ParkingSpot();
+  readonly #reservedSpots = new Map<string, ParkingSpot>();
   readonly #startedAt: number;
 
   constructor(deps: RegistryDeps) {
@@ -65,7 +72,8 @@ export class Registry implements Router, RouteSource {
 
   find(host: string, target: string): Route | undefined {
     const isKnown = this.#table.locate(host, target) !== undefined;
-    if (!isKnown && (this.#startHoldLeft() <= 0 || !isBindable(host, this.#deps.names))) return undefined;
+    const isExpected = isKnown || (this.#startHoldLeft() > 0 && isBindable(host, this.#deps.names));
+    if (!isExpected && !this.#isReserved(host, target)) return undefined;
     return new RegistryRoute({ host, target }, this);
   }
 
@@ -78,16 +86,39 @@ export class Registry implements Router, RouteSource {
     const endpoint = this.locate(tag);
     if (endpoint?.canOpen === true) return Promise.resolve("ready");
     if (endpoint?.isOnline === true) return Promise.resolve("full");
-    const timeoutMs = endpoint === undefined ? Math.min(this.#deps.parkMs, this.#startHoldLeft()) : this.#deps.parkMs;
-    return this.parking.park(endpoint?.spot ?? this.#startSpot, { ...tag, bytes, signal, timeoutMs });
+    const wait = (spot: ParkingSpot, timeoutMs: number): Promise<ParkResult> =>
+      this.parking.park(spot, { ...tag, bytes, signal, timeoutMs });
+    if (endpoint !== undefined) return wait(endpoint.spot, this.#deps.parkMs);
+    if (this.#isReserved(tag.host, tag.target)) return this.#parkReserved(tag.host, wait);
+    return wait(this.#startSpot, Math.min(this.#deps.parkMs, this.#startHoldLeft()));
+  }
+
+  /** Every reserved host has a spot of its own: one absent app must not use up the places of the others. */
+  async #parkReserved(
+    host: string,
+    wait: (spot: ParkingSpot, timeoutMs: number) => Promise<ParkResult>,
+  ): Promise<ParkResult> {
+    const spot = this.#reservedSpots.get(host) ?? new ParkingSpot();
+    this.#reservedSpots.set(host, spot);
+    try {
+      return await wait(spot, this.#deps.parkMs);
+    } finally {
+      if (spot.waiters.size === 0 && this.#reservedSpots.get(host) === spot) this.#reservedSpots.delete(host);
+    }
   }
 
   /** Decides a bind by the ownership table, asking a living holder where the table wants to know. */
   async bind(owner: Owner, wish: BindWish): Promise<BindOutcome> {
     const wanted = parseWanted(wish.url, this.#deps.names, hostOf(owner.origin.authority));
     if (wanted.refused !== undefined) return refusal("ERR_GGROK_NAME_NOT_ALLOWED", wanted.refused);
-    const isGenerated = wanted.place === "generate";
-    const place = wanted.place === "generate" ? this.#generatedPlace(owner, wish.bind) : wanted.place;
+    const chosen =
+      wanted.place === "generate" ? this.#choosePlace(owner, wish.bind) : { place: wanted.place, isGenerated: false };
+    if (chosen === undefined) {
+      return refusal("ERR_GGROK_NAME_NOT_ALLOWED", `say which name: this token may bind ${owner.rights.summary}`);
+    }
+    const { place, isGenerated } = chosen;
+    const notAllowed = this.#checkRights(owner, place);
+    if (notAllowed !== undefined) return notAllowed;
     const owned = this.#owned.get(owner);
     const count = owned?.size ?? 0;
     if (count >= RELAY_LIMITS.maxEndpointsPerSession && owned?.has(wish.bind) !== true) {
@@ -111,10 +142,14 @@ export class Registry implements Router, RouteSource {
     };
     const answers = new Map<Owner, boolean>();
     for (let round = 0; round < MAX_PROBE_ROUNDS; round += 1) {
+      const notFree = this.#checkNeighbours(owner, place);
+      if (notFree !== undefined) return notFree;
       const endpoint = this.#table.get(place);
       const decision = decideBind(endpoint?.record(answers), request, this.#deps.now());
       if (decision.action === "refuse") return this.#refuse(decision.why, endpoint, owner);
       if (decision.action !== "probe") {
+        const notMine = this.#claim(owner, place, isGenerated);
+        if (notMine !== undefined) return notMine;
         const member = {
           owner,
           bind: wish.bind,
@@ -156,7 +191,7 @@ export class Registry implements Router, RouteSource {
 
   /** Ends every wait: the relay goes down. */
   releaseParked(): void {
-    this.parking.release(this.#startSpot, "offline");
+    for (const spot of [this.#startSpot, ...this.#reservedSpots.values()]) this.parking.release(spot, "offline");
     for (const endpoint of this.#table.all()) this.parking.release(endpoint.spot, "offline");
   }
 
@@ -192,7 +227,8 @@ export class Registry implements Router, RouteSource {
       `${endpoint.url} bound`,
     );
     this.parking.release(endpoint.spot, "ready");
-    this.parking.release(this.#startSpot, "ready", (tag) => this.#table.locate(tag.host, tag.target) === endpoint);
+    for (const spot of [this.#startSpot, ...this.#reservedSpots.values()])
+      this.parking.release(spot, "ready", (tag) => this.#table.locate(tag.host, tag.target) === endpoint);
     return { bound: { url: endpoint.url, claim } };
   }
 
@@ -211,15 +247,65 @@ export class Registry implements Router, RouteSource {
     return refusal("ERR_GGROK_NAME_TAKEN", reasons[why], holder);
   }
 
-  #generatedPlace(owner: Owner, bind: number): Place {
+  /** A place for an agent that asked for none; undefined when its token leaves the choice to it. */
+  #choosePlace(owner: Owner, bind: number): { place: Place; isGenerated: boolean } | undefined {
     // A process whose `bound` was lost asks again with the same number and must get the same name.
     for (const [other, owned] of this.#owned) {
       const endpoint = owned.get(bind);
       if (endpoint === undefined || other.instance !== owner.instance || other.principal !== owner.principal) continue;
       if (endpoint.members.some((member) => member.owner === other && member.bind === bind && member.isGenerated))
-        return endpoint.place;
+        return { place: endpoint.place, isGenerated: true };
     }
-    return { host: `${generateName()}.${this.#deps.names.domain ?? ""}`, prefix: "" };
+    const draw = this.#deps.drawName ?? generateName;
+    for (;;) {
+      const chosen = chooseName(owner.rights.nameGlobs, draw);
+      if (chosen === undefined) return undefined;
+      const host = chosen.name.includes(".") ? chosen.name : `${chosen.name}.${this.#deps.names.domain ?? ""}`;
+      const place = { host, prefix: "" };
+      if (!chosen.isRandom) return { place, isGenerated: false };
+      if (this.#table.at(host).length === 0 && !this.#deps.reservations.isTaken(place))
+        return { place, isGenerated: true };
+    }
+  }
+
+  #checkRights(owner: Owner, place: Place): BindOutcome | undefined {
+    const names = namesOfPlace(place, this.#deps.names);
+    if (owner.rights.mayBind({ kind: "http", names, path: place.prefix })) return undefined;
+    const asked = `${place.host === ANY_HOST ? "every host" : place.host}${place.prefix}`;
+    return refusal("ERR_GGROK_NAME_NOT_ALLOWED", `this token may bind ${owner.rights.summary}, but not ${asked}`);
+  }
+
+  /** Below a domain a host is one owner's with all its paths: nobody slips in under somebody else's name. */
+  #checkNeighbours(owner: Owner, place: Place): BindOutcome | undefined {
+    if (this.#deps.names.domain === undefined) return undefined;
+    const other = this.#table
+      .at(place.host)
+      .find(({ members }) => members.some((member) => member.owner.principal !== owner.principal));
+    return other === undefined ? undefined : this.#refuse("other-token", other, owner);
+  }
+
+  #claim(owner: Owner, place: Place, isGenerated: boolean): BindOutcome | undefined {
+    const url = urlOfPlace(place, owner.origin);
+    try {
+      const result = this.#deps.reservations.claim({ place, owner: owner.principal, isGenerated });
+      if (result === "mine") return undefined;
+      if (result === "reserved") return refusal("ERR_GGROK_NAME_TAKEN", `${url} is reserved for another token`);
+      const limit = String(RELAY_LIMITS.maxReservationsPerPrincipal);
+      return refusal("ERR_GGROK_LIMIT_REACHED", `this token has reserved ${limit} names, which is the limit`);
+    } catch (error) {
+      this.#deps.logger.error({ err: error }, "the store failed; a name was not given");
+      return refusal("ERR_GGROK_INTERNAL", "the relay could not write down who owns the name");
+    }
+  }
+
+  /** A store that fails must not take requests down with it. */
+  #isReserved(host: string, target: string): boolean {
+    try {
+      return this.#deps.reservations.isKnown(host, target);
+    } catch (error) {
+      this.#deps.logger.error({ err: error }, "the store failed; a name is taken for unknown");
+      return false;
+    }
   }
 
   #add(place: Place, owner: Owner): Endpoint {
@@ -253,6 +339,15 @@ export class Registry implements Router, RouteSource {
     if (endpoint.members.length > 0) return;
     this.#table.remove(endpoint);
     this.parking.release(endpoint.spot, "offline");
+  }
+
+  /** Everything held, for the note that it is in use. */
+  get usedPlaces(): readonly UsedPlace[] {
+    return this.#table.all().flatMap(({ place, members }) => {
+      const [member] = members;
+      if (member === undefined) return [];
+      return [{ place, owner: member.owner.principal, isGenerated: member.isGenerated }];
+    });
   }
 
   #startHoldLeft(): number {

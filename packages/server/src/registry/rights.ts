@@ -14,6 +14,8 @@ export interface RightsQuestion {
 /** What the registry asks of whoever binds. */
 export interface BindRights {
   mayBind(question: RightsQuestion): boolean;
-  /** The globs of names, for the sentence that says why a name was refused and for names of the relay's choice. */
+  /** The globs of names, for names of the relay's choice. */
   readonly nameGlobs: readonly string[];
+  /** What may be bound, for the sentence that says why something was refused. */
+  readonly summary: string;
 }

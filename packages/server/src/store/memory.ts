@@ -9,7 +9,7 @@ import {
 
 /** Remembers as long as the process lives. */
 export class MemoryStore implements Store {
-  readonly isDurable = false;
+  readonly isDurable: boolean = false;
   readonly #tokens = new Map<string, TokenRecord>();
   readonly #reservations = new Map<string, Reservation>();
 
@@ -63,6 +63,10 @@ export class MemoryStore implements Store {
     if (next === undefined) throw new Error("a place that nobody has is never refused");
     this.#reservations.set(wish.place, next);
     return next;
+  }
+
+  batch(action: () => void): void {
+    action();
   }
 
   release(place: string): boolean {

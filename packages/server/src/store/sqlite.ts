@@ -124,6 +124,10 @@ export class SqliteStore implements Store {
     });
   }
 
+  batch(action: () => void): void {
+    this.#write(action);
+  }
+
   release(place: string): boolean {
     return Number(this.#sql("DELETE FROM reservations WHERE place = ?").run(place).changes) > 0;
   }
@@ -157,6 +161,7 @@ export class SqliteStore implements Store {
   }
 
   #write<T>(action: () => T): T {
+    if (this.#db.isTransaction) return action();
     this.#db.exec("BEGIN IMMEDIATE");
     try {
       const result = action();

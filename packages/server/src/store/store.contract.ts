@@ -122,6 +122,14 @@ export function describeStore(name: string, open: () => Store): void {
       expect(store.reserve(wish({ ...other, isForced: true })).owner).toBe("token:b");
     });
 
+    it("writes a batch", () => {
+      store.batch(() => {
+        store.reserve(wish({ place: "a" }));
+        store.reserve(wish({ place: "b" }));
+      });
+      expect(store.reservations(1_000).map(({ place }) => place)).toEqual(["a", "b"]);
+    });
+
     it("releases a place once", () => {
       store.reserve(wish());
       expect([store.release("app.t.example"), store.release("app.t.example")]).toEqual([true, false]);

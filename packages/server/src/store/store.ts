@@ -71,6 +71,8 @@ export interface Store {
    * @returns the reservation that stands afterwards: the wish was granted when its owner is the wish's
    */
   reserve(wish: ReservationWish): Reservation;
+  /** Everything the action writes becomes durable at once, or nothing of it. */
+  batch(action: () => void): void;
   /** False when the place was not reserved. */
   release(place: string): boolean;
   /** Forgets what has run out, and the oldest generated names above a number. @returns how many */
