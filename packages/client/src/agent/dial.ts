@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
-import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from "node:http";
-import { isIP, type LookupFunction } from "node:net";
+import { type ClientRequest, Agent as HttpAgent, type IncomingMessage } from "node:http";
+import { Agent as HttpsAgent } from "node:https";
+import { isIP, type LookupFunction, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { rootCertificates } from "node:tls";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import {
   createWebSocketTransport,
   ERRORS,
@@ -14,8 +14,11 @@ import {
 } from "@ggrok/protocol";
 import { WebSocket } from "ws";
 import { z } from "zod";
-import { isLoopbackHost, type RelayAddress } from "../config/relay-url.ts";
-import { configError } from "../config/values.ts";
+import { readAuthorities } from "../config/authorities.ts";
+import type { RelayAddress } from "../config/relay-url.ts";
+import { WayError } from "../proxy/failure.ts";
+import { chooseProxy } from "../proxy/relay-proxy.ts";
+import { openWay } from "../proxy/way.ts";
 
 /** Where agents connect on a relay. */
 const AGENT_PATH = "/$$ggrok";
@@ -54,8 +57,8 @@ export class DialError extends Error {
 export async function dial(options: DialOptions, signal: AbortSignal): Promise<Transport> {
   const { relay } = options;
   const url = `${relay.isSecure ? "wss" : "ws"}://${hostPart(relay)}${AGENT_PATH}`;
-  const agent = await chooseProxyAgent(options);
-  signal.throwIfAborted();
+  const ca = options.ca === undefined ? undefined : settled(() => readAuthorities(options.ca ?? ""));
+  const agent = await openProxyAgent(options, ca, signal);
   const ws = new WebSocket(url, PROTOCOL, {
     perMessageDeflate: false,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
@@ -69,7 +72,7 @@ export async function dial(options: DialOptions, signal: AbortSignal): Promise<T
     },
     ...(agent !== undefined && { agent }),
     ...(relay.hostname.endsWith(".localhost") && { lookup: lookupLoopback }),
-    ...(options.ca !== undefined && { ca: readAuthorities(options.ca) }),
+    ...(ca !== undefined && { ca }),
   });
   return await new Promise<Transport>((resolve, reject) => {
     let socket: Duplex | undefined;
@@ -121,50 +124,42 @@ const lookupLoopback: LookupFunction = (_hostname, options, callback) => {
   } else callback(null, "127.0.0.1", 4);
 };
 
-function readAuthorities(path: string): string[] {
+/** A wrong setting ends the agent: trying again would not put it right. */
+function settled<T>(read: () => T): T {
   try {
-    return [...rootCertificates, readFileSync(path, "utf8")];
-  } catch (cause) {
-    throw new DialError(configError(`the certificate authorities in ${path} cannot be read`, cause), { isFinal: true });
+    return read();
+  } catch (error) {
+    throw error instanceof GgrokError ? new DialError(error, { isFinal: true }) : error;
   }
 }
 
-/** The way through a company's proxy, from `--proxy` or the environment. Loaded only when there is one. */
-async function chooseProxyAgent(options: DialOptions): Promise<HttpAgent | undefined> {
+/** The way through a company's proxy, from `--proxy` or the environment: an agent with that one connection in it. */
+async function openProxyAgent(
+  options: DialOptions,
+  ca: readonly string[] | undefined,
+  signal: AbortSignal,
+): Promise<HttpAgent | undefined> {
   const { relay } = options;
-  const proxy = options.proxy ?? (await proxyOfEnvironment(relay));
-  if (proxy === "") return undefined;
-  const url = URL.parse(proxy);
-  const tls = options.ca === undefined ? {} : { ca: readAuthorities(options.ca) };
-  switch (url?.protocol) {
-    case "http:":
-    case "https:": {
-      const { HttpsProxyAgent } = await import("https-proxy-agent");
-      return new HttpsProxyAgent(url, tls);
-    }
-    case "socks:":
-    case "socks4:":
-    case "socks4a:":
-    case "socks5:":
-    case "socks5h:": {
-      const { SocksProxyAgent } = await import("socks-proxy-agent");
-      return new SocksProxyAgent(url);
-    }
-    default:
-      // Without what stands before an @: it is a password more often than not.
-      throw new DialError(configError(`the proxy "${proxy.replace(/^.*@/s, "…@")}" is not an http://, https:// or socks5:// URL`), {
-        isFinal: true,
-      });
+  const chosen = settled(() => chooseProxy(relay, options.proxy, process.env));
+  if (chosen === undefined) return undefined;
+  let socket: Socket;
+  try {
+    const to = { host: relay.hostname, port: relay.port };
+    const way = { userAgent: options.userAgent, ...(ca !== undefined && { ca }) };
+    socket = await openWay(to, chosen.proxy, way, signal);
+  } catch (cause) {
+    if (!(cause instanceof WayError)) throw cause;
+    // A password that is sent again and again gets its account locked.
+    const isLogin = cause.kind === "login";
+    const code = isLogin ? "ERR_GGROK_PROXY_LOGIN_REQUIRED" : "ERR_GGROK_RELAY_UNREACHABLE";
+    const message = isLogin ? cause.message : `${relay.origin} cannot be reached: ${cause.message}`;
+    throw new DialError(new GgrokError(code, { message, cause }), { isFinal: isLogin });
   }
-}
-
-async function proxyOfEnvironment(relay: RelayAddress): Promise<string> {
-  // A company's proxy cannot reach this machine's own loopback, whatever the variables forget to exclude.
-  if (isLoopbackHost(relay.hostname)) return "";
-  if (Object.keys(process.env).every((name) => !/^(https?|all)_proxy$/i.test(name))) return "";
-  const { getProxyForUrl } = await import("proxy-from-env");
-  // Asked about the https form: for wss it always answers "none".
-  return getProxyForUrl(relay.origin);
+  if (signal.aborted) socket.destroy();
+  signal.throwIfAborted();
+  const agent = relay.isSecure ? new HttpsAgent() : new HttpAgent();
+  agent.createConnection = (tls) => (relay.isSecure ? connectTls({ ...(tls as ConnectionOptions), socket }) : socket);
+  return agent;
 }
 
 async function readRefusal(response: IncomingMessage): Promise<string> {
