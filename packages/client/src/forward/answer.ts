@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { ResetCode, removeHopByHop } from "@ggrok/protocol";
+import { ResetCode } from "@ggrok/protocol";
 import type { Exchange } from "./exchange.ts";
 import type { IdleTimer } from "./idle-timer.ts";
 
@@ -12,9 +12,7 @@ export class Answer {
     this.#response = response;
     // Its end is told by `aborted` and the request's own error; without a listener it would end the process.
     response.on("error", () => {});
-    if (
-      !exchange.sendHead(response.statusCode ?? 0, response.statusMessage ?? "", removeHopByHop(response.rawHeaders))
-    ) {
+    if (!exchange.sendHead(response.statusCode ?? 0, response.statusMessage ?? "", response.rawHeaders)) {
       onEnd();
       return;
     }
@@ -23,7 +21,7 @@ export class Answer {
       if (!exchange.write(chunk)) response.pause();
     });
     response.on("end", () => {
-      if (response.complete) exchange.finish(removeHopByHop(response.rawTrailers));
+      if (response.complete) exchange.finish(response.rawTrailers);
       else exchange.fail(ResetCode.UpstreamReset, "ECONNRESET");
       onEnd();
     });

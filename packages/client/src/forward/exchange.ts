@@ -5,8 +5,10 @@ import {
   type HttpOpenHead,
   type MuxStream,
   ResetCode,
+  removeHopByHop,
   type StreamReset,
 } from "@ggrok/protocol";
+import type { ExchangeTap, OpenTap } from "./exchange-tap.ts";
 import { errorCode, resetCodeOfError } from "./failure.ts";
 import { FORWARD_LIMITS } from "./limits.ts";
 
@@ -36,6 +38,7 @@ export interface ExchangeEvent {
 export interface ExchangeOwner {
   readonly tunnel: string;
   readonly onEvent: ((event: ExchangeEvent) => void) | undefined;
+  readonly openTap: OpenTap | undefined;
   onDone(exchange: Exchange): void;
 }
 
@@ -54,6 +57,7 @@ export class Exchange {
   place = -1;
 
   readonly #owner: ExchangeOwner;
+  readonly #tap: ExchangeTap | undefined;
   #startedAt = 0;
   #status: number | undefined;
   #informationalHeads = 0;
@@ -64,6 +68,7 @@ export class Exchange {
     this.head = head;
     this.isRequestWhole = isRequestWhole;
     this.#owner = owner;
+    this.#tap = owner.openTap === undefined ? undefined : owner.openTap(head);
     if (owner.onEvent === undefined) return;
     this.#startedAt = performance.now();
     owner.onEvent(this.#describe("start"));
@@ -78,15 +83,34 @@ export class Exchange {
     return this.#status !== undefined;
   }
 
-  /** Passes an interim answer on; `fields` are without hop-by-hop ones. */
-  sendInformational(status: number, reason: string, fields: HeaderList): void {
-    if (this.#isDone || this.isAnswered || ++this.#informationalHeads > FORWARD_LIMITS.INFORMATIONAL_HEADS_MAX) return;
-    this.stream.sendHead({ status, reason, fields });
+  /** The request has a connection to the app: from now on the app may have acted on it. */
+  markDispatched(): void {
+    this.stream.dispatched = true;
+    this.#tap?.onDispatched();
   }
 
-  /** Sends the final head; `fields` are without hop-by-hop ones. @returns false when it was too large and the exchange failed */
-  sendHead(status: number, reason: string, fields: HeaderList): boolean {
+  /** Counts what the visitor sent. */
+  take(chunk: Buffer): void {
+    this.bytesIn += chunk.length;
+    if (this.#tap !== undefined && !this.#isDone && chunk.length > 0) this.#tap.onRequestData(chunk);
+  }
+
+  /** The visitor's body has ended with trailers. */
+  takeTrailers(fields: HeaderList): void {
+    this.#tap?.onRequestTrailers(fields);
+  }
+
+  /** Passes an interim answer on without its hop-by-hop fields. */
+  sendInformational(status: number, reason: string, rawFields: HeaderList): void {
+    if (this.#isDone || this.isAnswered || ++this.#informationalHeads > FORWARD_LIMITS.INFORMATIONAL_HEADS_MAX) return;
+    this.#tap?.onInformational(status, reason, rawFields);
+    this.stream.sendHead({ status, reason, fields: removeHopByHop(rawFields) });
+  }
+
+  /** Sends the final head without its hop-by-hop fields. @returns false when it was too large and the exchange failed */
+  sendHead(status: number, reason: string, rawFields: HeaderList): boolean {
     if (this.#isDone) return false;
+    const fields = removeHopByHop(rawFields);
     const count = fields.length / 2;
     if (count > FORWARD_LIMITS.RESPONSE_FIELDS_MAX) {
       this.fail(
@@ -96,6 +120,7 @@ export class Exchange {
       return false;
     }
     this.#status = status;
+    this.#tap?.onResponseHead(status, reason, rawFields);
     this.stream.sendHead({ status, reason, fields });
     return true;
   }
@@ -103,18 +128,22 @@ export class Exchange {
   /** Sends the 101 with its fields as they are: Upgrade and Connection are the answer here. */
   sendSwitching(reason: string, rawFields: HeaderList): void {
     this.#status = 101;
+    this.#tap?.onResponseHead(101, reason, rawFields);
     this.stream.sendHead({ status: 101, reason, fields: rawFields });
   }
 
   /** @returns false when the stream is full; its `onDrain` follows */
   write(chunk: Buffer): boolean {
     this.bytesOut += chunk.length;
+    if (this.#tap !== undefined && !this.#isDone) this.#tap.onResponseData(chunk);
     return this.stream.write(chunk);
   }
 
   /** The answer is whole. What the visitor still sends is not wanted. */
-  finish(trailers: HeaderList): void {
+  finish(rawTrailers: HeaderList): void {
     if (this.#isDone) return;
+    const trailers = rawTrailers.length === 0 ? rawTrailers : removeHopByHop(rawTrailers);
+    if (trailers.length > 0) this.#tap?.onResponseTrailers(rawTrailers);
     if (trailers.length > 0 && trailers.length <= 2 * FORWARD_LIMITS.RESPONSE_FIELDS_MAX) {
       this.stream.sendTrailers(trailers);
     } else {
@@ -143,12 +172,13 @@ export class Exchange {
 
   /** The visitor or the session has gone; the stream knows already. */
   abandon(reset: StreamReset): void {
-    if (!this.#isDone) this.#settle(errorCodeOfReset(reset.code));
+    if (!this.#isDone) this.#settle(errorCodeOfReset(reset.code), true);
   }
 
-  #settle(error: ErrorCode | undefined): void {
+  #settle(error: ErrorCode | undefined, isAbandoned = false): void {
     this.#isDone = true;
     const owner = this.#owner;
+    this.#tap?.onEnd({ error, isAbandoned, isRequestWhole: this.isRequestWhole });
     if (owner.onEvent !== undefined) {
       const event = this.#describe("end");
       if (this.#status !== undefined) event.status = this.#status;

@@ -4,6 +4,7 @@ import { type HeaderList, type HttpOpenHead, type MuxStream, ResetCode, type Str
 import { choosePath } from "./choose-path.ts";
 import { createDial, type Dial, forgiveWrites, type UpstreamTls } from "./dial.ts";
 import { Exchange, type ExchangeEvent, type ExchangeOwner } from "./exchange.ts";
+import type { OpenTap } from "./exchange-tap.ts";
 import { FastExchange } from "./http-fast.ts";
 import { FullExchange } from "./http-full.ts";
 import { LanePool } from "./lane-pool.ts";
@@ -32,6 +33,8 @@ export interface ForwarderOptions {
   readonly timeoutMs?: number;
   readonly tls?: UpstreamTls;
   readonly onExchange?: (event: ExchangeEvent) => void;
+  /** Asked once for each exchange. */
+  readonly openTap?: OpenTap;
   /** Exchanges open with the app at a time, and waiting for that; defaults: {@link FORWARD_LIMITS}. */
   readonly openExchangesMax?: number;
   readonly waitingExchangesMax?: number;
@@ -45,6 +48,7 @@ export function createForwarder(options: ForwarderOptions): Forwarder {
 class TargetForwarder implements Forwarder, ExchangeOwner {
   readonly tunnel: string;
   readonly onEvent: ((event: ExchangeEvent) => void) | undefined;
+  readonly openTap: OpenTap | undefined;
   readonly #options: ForwarderOptions;
   readonly #dial: Dial;
   readonly #lanes: LanePool;
@@ -65,6 +69,7 @@ class TargetForwarder implements Forwarder, ExchangeOwner {
     this.#options = options;
     this.tunnel = options.tunnel;
     this.onEvent = options.onExchange;
+    this.openTap = options.openTap;
     this.#openMax = options.openExchangesMax ?? FORWARD_LIMITS.OPEN_EXCHANGES_MAX;
     this.#waitingMax = options.waitingExchangesMax ?? FORWARD_LIMITS.WAITING_EXCHANGES_MAX;
     this.#dial = createDial(options.target, options.tls);

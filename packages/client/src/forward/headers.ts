@@ -1,19 +1,16 @@
-import { type HeaderList, removeHopByHop } from "@ggrok/protocol";
+import type { HeaderList } from "@ggrok/protocol";
 
 const NONE: HeaderList = [];
 
-/**
- * undici's raw fields as text, each byte one code point, so that what the app wrote comes out as it was; without the app's
- * hop-by-hop fields.
- */
-export function endToEndFields(raw: unknown): HeaderList {
+/** undici's raw fields as text, each byte one code point, so that what the app wrote comes out as it was. */
+export function textFields(raw: unknown): HeaderList {
   if (!Array.isArray(raw) || raw.length === 0) return NONE;
   const fields = new Array<string>(raw.length);
   for (let i = 0; i < raw.length; i++) {
     const part: unknown = raw[i];
     fields[i] = Buffer.isBuffer(part) ? part.toString("latin1") : String(part);
   }
-  return removeHopByHop(fields);
+  return fields;
 }
 
 /**

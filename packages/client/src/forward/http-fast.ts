@@ -2,7 +2,7 @@ import { getField, type HeaderList, ResetCode, type StreamHandler, type StreamRe
 import type { Dispatcher } from "undici";
 import type { Exchange } from "./exchange.ts";
 import { isSafeToRepeat } from "./failure.ts";
-import { endToEndFields, reasonOfUtf8 } from "./headers.ts";
+import { reasonOfUtf8, textFields } from "./headers.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import type { Lane, LanePool } from "./lane-pool.ts";
 
@@ -68,7 +68,7 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
       return;
     }
     this.#isOnKeptConnection = this.#lane.served > 0;
-    this.#exchange.stream.dispatched = true;
+    this.#exchange.markDispatched();
   }
 
   onResponseStarted(): void {
@@ -77,7 +77,7 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, reason = ""): void {
     this.#timer?.touch();
-    const fields = endToEndFields(controller.rawHeaders);
+    const fields = textFields(controller.rawHeaders);
     if (status >= 200) {
       this.#fields = fields;
       if (!this.#exchange.sendHead(status, reasonOfUtf8(reason), fields)) this.#abort();
@@ -98,7 +98,7 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
     this.#timer?.stop();
     const lane = this.#lane;
     if (lane.brokenBy !== undefined) this.#exchange.failWith(lane.brokenBy);
-    else this.#exchange.finish(endToEndFields(controller.rawTrailers));
+    else this.#exchange.finish(textFields(controller.rawTrailers));
     lane.served++;
     this.#lanes.give(lane);
   }

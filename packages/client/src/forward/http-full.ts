@@ -77,7 +77,7 @@ export class FullExchange implements StreamHandler {
     const exchange = this.#exchange;
     if (request === undefined || exchange.isDone) return true;
     this.#timer?.touch();
-    exchange.bytesIn += chunk.length;
+    exchange.take(chunk);
     if (this.#owedBytes !== undefined) {
       this.#owedBytes -= chunk.length;
       if (this.#owedBytes < 0 || (fin && this.#owedBytes > 0)) {
@@ -100,6 +100,7 @@ export class FullExchange implements StreamHandler {
       this.#end(() => this.#exchange.fail(ResetCode.Protocol, "the body does not match its Content-Length"));
       return;
     }
+    this.#exchange.takeTrailers(fields);
     // A body with a Content-Length has no place for trailers.
     if (this.#owedBytes === undefined) this.#request.addTrailers(pairs(fields));
     this.#exchange.isRequestWhole = true;
@@ -126,11 +127,11 @@ export class FullExchange implements StreamHandler {
     }
     this.#request = request;
     request.on("socket", () => {
-      this.#exchange.stream.dispatched = true;
+      this.#exchange.markDispatched();
     });
     request.on("information", (info) => {
       this.#timer?.touch();
-      this.#exchange.sendInformational(info.statusCode, info.statusMessage, removeHopByHop(info.rawHeaders));
+      this.#exchange.sendInformational(info.statusCode, info.statusMessage, info.rawHeaders);
     });
     request.on("response", (response) => this.#onResponse(request, response));
     request.on("upgrade", (_response, socket) => {

@@ -40,7 +40,7 @@ export class UpgradeExchange implements StreamHandler {
       maxHeaderSize: FORWARD_LIMITS.RESPONSE_HEAD_BYTES_MAX,
       createConnection: (_options, done) => {
         o.dial({ allowHalfOpen: true }, (error, socket) => {
-          if (socket !== undefined) stream.dispatched = true;
+          if (socket !== undefined) o.exchange.markDispatched();
           // Node asks for a socket beside an error; it looks at the error first.
           done(error, socket as NonNullable<typeof socket>);
         });
@@ -51,7 +51,7 @@ export class UpgradeExchange implements StreamHandler {
     this.#timer = o.timeoutMs === undefined ? undefined : new IdleTimer(o.timeoutMs, () => this.#onIdle());
     request.on("information", (info) => {
       this.#timer?.touch();
-      o.exchange.sendInformational(info.statusCode, info.statusMessage, removeHopByHop(info.rawHeaders));
+      o.exchange.sendInformational(info.statusCode, info.statusMessage, info.rawHeaders);
     });
     request.on("response", (response) => {
       this.#timer?.touch();
@@ -68,7 +68,7 @@ export class UpgradeExchange implements StreamHandler {
 
   onData(chunk: Buffer, fin: boolean): boolean {
     this.#timer?.touch();
-    this.#exchange.bytesIn += chunk.length;
+    this.#exchange.take(chunk);
     if (this.#socket === undefined || this.#exchange.isDone) return true;
     if (fin) {
       this.#exchange.isRequestWhole = true;
