@@ -198,12 +198,12 @@ describe("a claimed name", () => {
     const { registry, store } = setup();
     const alice = new FakeOwner("alice");
     for (let i = 0; i < 4_096; i += 1) {
-      const place = `n${String(i)}.t.example`;
+      const place = `n${String(i)}`;
       store.reserve({ place, owner: alice.principal, source: "claimed", now, expiresAt: now + DAY });
     }
     expect(await tell(bind(registry, alice, "one-more"))).toBe("LIMIT_REACHED");
     expect(await tell(bind(registry, alice, "n7"))).toBe("https://n7.t.example");
-    store.release("n8.t.example");
+    store.release("n8");
     expect(await tell(bind(registry, alice, "one-more", 2))).toBe("https://one-more.t.example");
   });
 });
@@ -211,19 +211,19 @@ describe("a claimed name", () => {
 describe("the operator's word", () => {
   it("keeps a name for an owner without end, and 503 instead of 404 for its visitors", async () => {
     const { registry, store } = setup(new MemoryStore());
-    store.reserve({ place: "app.t.example", owner: "token:alice", source: "operator", now, expiresAt: undefined });
+    store.reserve({ place: "app", owner: "token:alice", source: "operator", now, expiresAt: undefined });
     now += 400 * DAY;
     expect(registry.find("app.t.example", "/")).toBeDefined();
     expect(await tell(bind(registry, new FakeOwner("bob"), "app"))).toBe("NAME_TAKEN");
     expect(await tell(bind(registry, new FakeOwner("alice"), "app"))).toBe("https://app.t.example");
-    expect(store.reservation("app.t.example", now)).toMatchObject({ source: "operator", expiresAt: undefined });
+    expect(store.reservation("app", now)).toMatchObject({ source: "operator", expiresAt: undefined });
   });
 });
 
 describe("waiting for a reserved name", () => {
   it("ends when its owner binds it", async () => {
     const { registry, store } = setup();
-    store.reserve({ place: "app.t.example", owner: "token:alice", source: "operator", now, expiresAt: undefined });
+    store.reserve({ place: "app", owner: "token:alice", source: "operator", now, expiresAt: undefined });
     const waiting = registry.find("app.t.example", "/")?.park(10, new AbortController().signal);
     expect(registry.parking.count).toBe(1);
     await bind(registry, new FakeOwner("alice"), "app");

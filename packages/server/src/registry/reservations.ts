@@ -1,6 +1,7 @@
 import { RELAY_LIMITS } from "../limits.ts";
 import type { Reservation, ReservationSource, Store } from "../store/store.ts";
-import { ANY_HOST, type NameRules, type Place } from "./names.ts";
+import type { NameRules, Place } from "./names.ts";
+import { keysOfRequest, placeKey } from "./place-key.ts";
 
 /** How asking for a place ended. */
 export type ClaimResult = "mine" | "reserved" | "full";
@@ -22,14 +23,6 @@ export interface ReservationsOptions {
 
 // Segments of a target that are looked up in single-host mode: deeper prefixes are not reserved by anybody sane.
 const MAX_PREFIX_SEGMENTS = 16;
-
-/**
- * How a place is written in the store. Below a domain a name is one owner's with all its paths; in single-host mode
- * owners share the host, so each prefix is a place of its own.
- */
-export function placeKey(place: Place, names: NameRules): string {
-  return names.domain === undefined ? `${place.host}${place.prefix}` : place.host;
-}
 
 /** Names that belong to somebody whether their agent is there or not, and for how long. */
 export class Reservations {
@@ -76,19 +69,12 @@ export class Reservations {
 
   /** Whether a request for this host and target is for a name that somebody has, though nobody serves it now. */
   isKnown(host: string, target: string): boolean {
-    if (this.#names.domain !== undefined) return this.#isNamed(host);
-    const path = target.split("?", 1)[0] ?? "";
-    const segments = path.split("/").slice(1, MAX_PREFIX_SEGMENTS + 1);
-    for (let count = segments.length; count >= 0; count -= 1) {
-      const prefix = count === 0 ? "" : `/${segments.slice(0, count).join("/")}`;
-      if (this.#isNamed(`${ANY_HOST}${prefix}`) || this.#isNamed(`${host}${prefix}`)) return true;
-    }
-    return false;
+    return keysOfRequest(host, target, this.#names, MAX_PREFIX_SEGMENTS).some((key) => this.#isNamed(key));
   }
 
   /** Whether a host is reserved by name, for whoever asks before it gets a certificate. */
   isReservedHost(host: string): boolean {
-    return this.#isNamed(host);
+    return this.#isNamed(placeKey({ host, prefix: "" }, this.#names));
   }
 
   #isNamed(key: string): boolean {

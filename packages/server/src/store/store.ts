@@ -20,7 +20,7 @@ export type ReservationSource = "operator" | "claimed" | "generated";
 
 /** A place that belongs to one owner whether its agent is there or not. */
 export interface Reservation {
-  /** As `placeKey` writes it: a host, a host with a path prefix, or a port. */
+  /** As `placeKey` writes it: a name, a host, or a host with a path prefix. */
   readonly place: string;
   /** Id of a principal. */
   readonly owner: string;
