@@ -21,11 +21,18 @@ const programs = {
     elsewhere: "faketime: https://github.com/wolfcw/libfaketime",
   },
   prlimit: { commands: ["prlimit"], packages: ["util-linux"], elsewhere: "prlimit: part of util-linux" },
+  django: {
+    commands: ["django-admin"],
+    packages: ["python3-django"],
+    elsewhere: "Django for the system's python3: `pip install django`",
+  },
+  puma: { commands: ["puma"], packages: ["puma"], elsewhere: "Puma: `gem install puma`" },
+  rails: { commands: ["rails"], packages: ["ruby-railties"], elsewhere: "Rails: `gem install railties`" },
   curl: { commands: ["curl"], packages: ["curl"], elsewhere: "curl: https://curl.se/download.html" },
 };
 
 /** What `npm test` needs. */
-export const TEST_PROGRAMS = ["chromium", "curl", "faketime", "prlimit"];
+export const TEST_PROGRAMS = ["chromium", "curl", "django", "faketime", "prlimit", "puma", "rails"];
 
 /** The path of the first of these commands that is installed. System folders count even where PATH leaves them out. */
 function find(commands) {
