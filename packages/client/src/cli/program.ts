@@ -5,6 +5,7 @@ import { CLIENT_VERSION } from "../version.ts";
 import { addAuthtoken, checkConfig, printConfigPath, setRelay } from "./commands/config.ts";
 import { type HttpFlags, runHttp } from "./commands/http.ts";
 import { type LoginFlags, runLogin } from "./commands/login.ts";
+import { addProxy } from "./commands/proxy.ts";
 import { runStatus, type StatusFlags } from "./commands/status.ts";
 import type { RelayFlags } from "./context.ts";
 import { escapeForTerminal } from "./escape.ts";
@@ -42,6 +43,7 @@ function buildProgram(io: Io, setCode: (code: number) => void): Command {
     .exitOverride()
     .showSuggestionAfterError();
   addHttp(program, io, setCode);
+  addProxy(program, io, setCode);
   addLogin(program, io, setCode);
   addConfig(program, io, setCode);
   program

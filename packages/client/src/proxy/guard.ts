@@ -49,17 +49,6 @@ export function isPublicAddress(address: string): boolean {
   return !(a === 0x3fff && b < 0x1000);
 }
 
-/** Whether an address never leaves this machine. */
-export function isLoopbackAddress(address: string): boolean {
-  const plain = address.replace(/%.*$/s, "");
-  const family = isIP(plain);
-  if (family === 4) return plain.startsWith("127.");
-  if (family !== 6) return false;
-  const words = wordsOf(plain);
-  if (words.slice(0, 7).every((w) => w === 0) && words[7] === 1) return true;
-  return words.slice(0, 5).every((w) => w === 0) && words[5] === 0xffff && (words[6] ?? 0) >> 8 === 127;
-}
-
 function embeddedV4(words: readonly number[], at: number): string {
   const high = words[at] ?? 0;
   const low = words[at + 1] ?? 0;

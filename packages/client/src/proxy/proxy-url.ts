@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { configError } from "../config/values.ts";
+import { configError, resolveSecret } from "../config/values.ts";
 
 /** Another proxy, on the way to somewhere. */
 export interface ProxyAddress {
@@ -55,6 +55,11 @@ export function parseProxyUrl(text: string): ProxyAddress {
     ...((username !== "" || password !== "") && { username, password }),
     label: `${known.scheme}://${host}:${port}`,
   };
+}
+
+/** The same for an address that may carry a password and so may be given as `env:NAME` or `file:PATH`. */
+export function parseSecretProxy(text: string, env: NodeJS.ProcessEnv): ProxyAddress {
+  return parseProxyUrl(/^(env|file):/.test(text) ? resolveSecret(text, env) : text);
 }
 
 function decode(text: string, shown: string): string {

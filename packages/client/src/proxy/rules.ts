@@ -1,7 +1,7 @@
 import { configError } from "../config/values.ts";
 import { type Destination, parseAuthority } from "./destination.ts";
 import { matchesGlob } from "./environment.ts";
-import { type ProxyAddress, parseProxyUrl } from "./proxy-url.ts";
+import { type ProxyAddress, parseSecretProxy } from "./proxy-url.ts";
 
 /** One line of the table that says which way a destination goes. */
 export interface UpstreamRule {
@@ -13,8 +13,8 @@ export interface UpstreamRule {
   readonly proxy: ProxyAddress | undefined;
 }
 
-/** Parses `HOST-GLOB[:PORT]=direct|URL`; throws CONFIG_INVALID. */
-export function parseUpstreamRule(text: string): UpstreamRule {
+/** Parses `HOST-GLOB[:PORT]=direct|URL`, the URL also as `env:NAME` or `file:PATH`; throws CONFIG_INVALID. */
+export function parseUpstreamRule(text: string, env: NodeJS.ProcessEnv): UpstreamRule {
   const at = text.indexOf("=");
   const left = text.slice(0, Math.max(at, 0)).trim().toLowerCase();
   const right = text.slice(at + 1).trim();
@@ -25,7 +25,7 @@ export function parseUpstreamRule(text: string): UpstreamRule {
     throw configError(`the rule "${shown}" is not HOST-GLOB=direct or HOST-GLOB=URL, as in '*.corp.example=direct'`);
   }
   const hostGlob = match[1].replace(/^\[|\]$/g, "").replace(/\.$/, "");
-  return { hostGlob, port, proxy: right === "direct" ? undefined : parseProxyUrl(right) };
+  return { hostGlob, port, proxy: right === "direct" ? undefined : parseSecretProxy(right, env) };
 }
 
 /** The first rule that names the destination decides, else the default. */
