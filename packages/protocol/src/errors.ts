@@ -92,14 +92,16 @@ export const ERRORS = {
   ERR_GGROK_CONNECT_UNAUTHORIZED: {
     status: 407,
     message: "This TCP tunnel asks for a token.",
-    nextStep: "Send Proxy-Authorization with a token of the relay.",
+    nextStep: "Send Proxy-Authorization with a token of the relay that may connect; `ggrok connect` takes --authtoken.",
     retryable: false,
+    exitCode: 4,
   },
   ERR_GGROK_CONNECT_REFUSED: {
     status: 403,
     message: "CONNECT reaches only TCP tunnels of this relay.",
     nextStep: "Check the name of the tunnel; the relay is no open proxy.",
     retryable: false,
+    exitCode: 5,
   },
   ERR_GGROK_REQUEST_MALFORMED: {
     status: 400,
@@ -218,6 +220,13 @@ export const ERRORS = {
     status: 409,
     message: "Another agent has taken this name over.",
     nextStep: "Nothing if that was you; else ask who runs the other agent.",
+    retryable: false,
+    exitCode: 5,
+  },
+  ERR_GGROK_ENDED_BY_OPERATOR: {
+    status: 409,
+    message: "The relay's operator ended this tunnel.",
+    nextStep: "Ask the relay's operator.",
     retryable: false,
     exitCode: 5,
   },
@@ -470,6 +479,10 @@ export const ResetCode = {
   Overload: 10,
   Draining: 11,
   SessionLost: 12,
+  Unauthorized: 13,
+  NotFound: 14,
+  Offline: 15,
+  Forbidden: 16,
 } as const;
 /** One of {@link ResetCode}. */
 export type ResetCode = (typeof ResetCode)[keyof typeof ResetCode];
@@ -488,6 +501,10 @@ const ERROR_OF_RESET: Readonly<Record<ResetCode, ErrorCode>> = {
   [ResetCode.Overload]: "ERR_GGROK_RELAY_OVERLOADED",
   [ResetCode.Draining]: "ERR_GGROK_RELAY_DRAINING",
   [ResetCode.SessionLost]: "ERR_GGROK_SESSION_LOST",
+  [ResetCode.Unauthorized]: "ERR_GGROK_CONNECT_UNAUTHORIZED",
+  [ResetCode.NotFound]: "ERR_GGROK_CONNECT_REFUSED",
+  [ResetCode.Offline]: "ERR_GGROK_ENDPOINT_OFFLINE",
+  [ResetCode.Forbidden]: "ERR_GGROK_VISITOR_FORBIDDEN",
 };
 
 /** The failure a RESET code stands for. */

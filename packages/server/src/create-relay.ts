@@ -17,6 +17,7 @@ export interface RelayOptions {
   allowAnonymous?: boolean;
   trustProxy?: string | readonly string[];
   platform?: "none" | "heroku" | "fly";
+  tcpPorts?: string | readonly string[];
   hold?: string;
   park?: string;
   grace?: string;
@@ -38,6 +39,7 @@ const OPTION_OF: Readonly<Record<SettingName, Exclude<keyof RelayOptions, "logDe
   "allow-anonymous": "allowAnonymous",
   "trust-proxy": "trustProxy",
   platform: "platform",
+  "tcp-ports": "tcpPorts",
   hold: "hold",
   park: "park",
   grace: "grace",

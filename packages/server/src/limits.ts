@@ -15,6 +15,8 @@ export const RELAY_LIMITS = {
   tcpKeepAliveMs: 60_000,
   /** Connections of all kinds at once. Beyond it new ones are closed at accept, so that files are left for the log. */
   maxConnections: 65_536,
+  /** The same for one raw public port of a TCP tunnel: what one session may have open. */
+  maxConnectionsPerPort: 16_384,
   /** Agents admitted a second. 500 agents that lost the relay are back within 5 s and their handshakes do not starve visitors. */
   handshakesPerSecond: 100,
   /** Handshakes admitted at once after a quiet time. */
@@ -41,6 +43,8 @@ export const RELAY_LIMITS = {
   maxReservationsPerPrincipal: 4_096,
   /** Names of the relay's choice that are remembered; the oldest are forgotten first. */
   maxGeneratedNames: 100_000,
+  /** Open exchanges of a session that the operator ends have this long. */
+  disconnectMs: 5_000,
   /** How often the relay looks whether somebody else has changed the store: an operator's command is noticed within a second. */
   storeCheckMs: 500,
   /** How often the relay writes down when tokens and names were used, and forgets what has run out. */

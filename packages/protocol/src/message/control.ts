@@ -61,7 +61,13 @@ const bind = z.object({
   stripPrefix: z.boolean().optional(),
   options: z.record(z.string(), z.unknown()).optional(),
 });
-const bound = z.object({ type: z.literal("bound"), bind: count, url: z.string().max(2_048), claim: z.number() });
+const bound = z.object({
+  type: z.literal("bound"),
+  bind: count,
+  url: z.string().max(2_048),
+  claim: z.number(),
+  portUrl: z.string().max(2_048).optional(),
+});
 const bindRefused = z.object({
   type: z.literal("bind-refused"),
   bind: count,
@@ -102,7 +108,7 @@ export type Refused = Widen<z.infer<typeof refused>>;
 /** The agent asks for an endpoint. */
 export type Bind = Widen<z.infer<typeof bind>>;
 /** The endpoint is the agent's. */
-export type Bound = z.infer<typeof bound>;
+export type Bound = Widen<z.infer<typeof bound>>;
 /** The endpoint cannot be had. */
 export type BindRefused = Widen<z.infer<typeof bindRefused>>;
 /** The agent gives an endpoint up. */

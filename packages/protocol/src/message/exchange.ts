@@ -7,6 +7,10 @@ import { type HeaderList, isFieldValue, isTarget, isToken, validateFields } from
 export interface OpenMeta {
   /** Address of the visitor. */
   client?: string;
+  /** Of a TCP tunnel: the visitor's port, and address and port at which it reached the relay. */
+  clientPort?: number;
+  local?: string;
+  localPort?: number;
   [key: string]: unknown;
 }
 

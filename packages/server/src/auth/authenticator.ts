@@ -64,6 +64,11 @@ export class Authenticator {
       : refuse("this token may neither bind nor connect");
   }
 
+  /** Whether this is a program of the relay's own machine, at a relay that has no token to tell others by. */
+  isOwnMachine(credentials: Credentials): boolean {
+    return !this.#tokens.hasAgentTokens && admitLocal(credentials).isAllowed;
+  }
+
   /** Whether anybody may administer; without such a token the paths for it do not exist. */
   get hasAdmin(): boolean {
     return this.#tokens.hasAdminTokens;

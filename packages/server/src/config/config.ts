@@ -21,6 +21,8 @@ export interface RelayConfig {
   /** Networks whose forwarding fields are believed, as CIDRs. */
   readonly trustProxy: readonly string[];
   readonly platform: Platform;
+  /** Raw public ports for TCP tunnels, both ends included. */
+  readonly tcpPorts: readonly { readonly first: number; readonly last: number }[];
   readonly holdMs: number;
   readonly parkMs: number;
   readonly graceMs: number;
@@ -56,6 +58,7 @@ export function completeConfig(settings: ParsedSettings, around: Surroundings): 
     allowAnonymous: settings["allow-anonymous"],
     trustProxy: settings["trust-proxy"] ?? rules.trustProxy.flatMap((word) => parseNetwork(word) ?? []),
     platform,
+    tcpPorts: settings["tcp-ports"],
     holdMs: settings.hold,
     parkMs: settings.park,
     graceMs: settings.grace,

@@ -30,6 +30,7 @@ export function describeConfig(config: RelayConfig): string {
     "allow-anonymous": config.allowAnonymous,
     "trust-proxy": config.trustProxy.join(", ") || "none",
     platform: config.platform,
+    "tcp-ports": config.tcpPorts.map(({ first, last }) => `${String(first)}-${String(last)}`).join(", ") || "none",
     hold: formatDuration(config.holdMs),
     park: formatDuration(config.parkMs),
     grace: formatDuration(config.graceMs),

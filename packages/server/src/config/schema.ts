@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Secret } from "../observability/secret.ts";
-import { address, duration, flag, hostname, networks, originUrl, wholeNumber } from "./values.ts";
+import { address, duration, flag, hostname, networks, originUrl, portRanges, wholeNumber } from "./values.ts";
 
 /** One setting: everything a flag, a variable, a file key, `--help` and the documentation know of it. */
 interface Setting<T> {
@@ -105,6 +105,14 @@ export const SETTINGS = {
     fallback: "detected: heroku, fly, else none",
     text: "sets the trust-proxy, keep-alive and first-byte rules of the platform",
     schema: z.enum(["none", "heroku", "fly"], { error: "must be none, heroku or fly" }).optional(),
+  }),
+  "tcp-ports": setting({
+    value: "range",
+    env: ["GGROK_TCP_PORTS"],
+    fallback: "none: TCP tunnels are reached by name only",
+    text: "raw public ports for TCP tunnels, such as 20000-20100; repeatable or comma separated",
+    list: true,
+    schema: portRanges.default([]),
   }),
   hold: setting({
     value: "duration",

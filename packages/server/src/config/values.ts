@@ -139,6 +139,25 @@ export const networks: z.ZodType<string[], unknown> = z.unknown().transform((val
   return found;
 });
 
+const PORT_RANGE = /^(\d{1,5})(?:-(\d{1,5}))?$/u;
+
+/** Ranges of ports, such as `20000-20100`. */
+export const portRanges: z.ZodType<{ first: number; last: number }[], unknown> = z
+  .unknown()
+  .transform((value, context) => {
+    const items = (Array.isArray(value) ? value : [value]).map(String);
+    return items.map((item) => {
+      const [, low, high = low] = PORT_RANGE.exec(item.trim()) ?? [];
+      const [first, last] = [Number(low), Number(high)];
+      if (low === undefined || first < 1 || last > 65_535 || first > last)
+        context.addIssue({
+          code: "custom",
+          message: `${JSON.stringify(item)} is no range of ports such as 20000-20100`,
+        });
+      return { first, last };
+    });
+  });
+
 /** A switch. */
 export const flag: z.ZodType<boolean, unknown> = z.union(
   [

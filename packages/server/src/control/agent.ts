@@ -17,6 +17,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import type { Owner } from "../registry/endpoint.ts";
 import type { RelayOrigin } from "../registry/names.ts";
 import type { Registry } from "../registry/registry.ts";
+import { parseTcpRules } from "../registry/tcp-rules.ts";
 import { SessionSecret } from "./session-secret.ts";
 
 type BindMessage = Extract<ControlMessage, { type: "bind" }>;
@@ -256,8 +257,8 @@ export class Agent implements Owner {
         retry: "never",
         ...(holder !== undefined && { holder }),
       });
-    if (message.kind !== "http")
-      return refuse("ERR_GGROK_NAME_NOT_ALLOWED", `this relay has no ${message.kind} tunnels`);
+    const tcp = message.kind === "tcp" ? parseTcpRules(message.options) : undefined;
+    if (typeof tcp === "string") return refuse("ERR_GGROK_NAME_NOT_ALLOWED", tcp);
     if (this.#pending.size >= RELAY_LIMITS.maxPendingBinds || this.#pending.has(message.bind)) {
       return refuse("ERR_GGROK_NAME_NOT_ALLOWED", `${String(this.#pending.size)} binds are still undecided`);
     }
@@ -272,6 +273,7 @@ export class Agent implements Owner {
         pooling: message.pooling ?? false,
         takeover: message.takeover ?? false,
         stripPrefix: message.stripPrefix ?? false,
+        ...(tcp !== undefined && { tcp }),
       })
       .finally(() => this.#pending.delete(message.bind));
     if ("refused" in outcome) return refuse(outcome.refused.code, outcome.refused.message, outcome.refused.holder);

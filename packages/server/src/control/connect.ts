@@ -10,10 +10,10 @@ import {
 } from "@ggrok/protocol";
 import { WebSocketServer } from "ws";
 import { type Authenticator, fieldsNamed } from "../auth/authenticator.ts";
-import type { Principal } from "../auth/principal.ts";
+import { rightsOfUpgrade } from "../auth/connect-rights.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import type { RelayOrigin } from "../registry/names.ts";
-import { greet, type HandshakeDeps } from "./handshake.ts";
+import { type Greeting, greet, type HandshakeDeps } from "./handshake.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 /** What {@link createConnect} needs. */
@@ -21,6 +21,8 @@ export interface ConnectDeps extends HandshakeDeps {
   readonly authenticator: Authenticator;
   /** Origin of printed URLs; undefined takes it from the request. */
   readonly publicUrl: string | undefined;
+  /** A visitor's address behind trusted front ends. */
+  clientOf(req: IncomingMessage): string;
 }
 
 /** Where agents arrive: `GET /$$ggrok` with an upgrade. */
@@ -33,6 +35,8 @@ interface UpgradeRefusal {
   code: ErrorCode;
   message: string;
   retryAfterS?: number;
+  /** Instead of the code's own. */
+  status?: number;
 }
 
 // Above this much unread output a WebSocket ping is not answered: pongs must not pile up for a peer that does not read.
@@ -55,22 +59,42 @@ export function createConnect(deps: ConnectDeps): Connect {
   });
   let greetings = 0;
 
-  function check(
-    req: IncomingMessage,
-  ): { refusal: UpgradeRefusal } | { refusal?: undefined; principal: Principal | undefined } {
+  function check(req: IncomingMessage): Admission {
     const refused = checkRequest(req) ?? checkLoad(deps.isDraining(), greetings);
     if (refused !== undefined) return { refusal: refused };
-    const outcome = deps.authenticator.admit({
-      rawHeaders: req.rawHeaders,
-      remoteAddress: req.socket.remoteAddress,
-    });
-    if (!outcome.isAllowed) return { refusal: { code: "ERR_GGROK_TOKEN_REFUSED", message: outcome.message } };
+    const outcome = connectorNameOf(req) === undefined ? admitAgent(req) : admitConnector(req);
+    if (outcome.refusal !== undefined) return outcome;
     // Behind the token: a flood of wrong ones cannot use up the places of agents that come back.
     if (!bucket.take(performance.now())) {
       const message = `more than ${String(handshakesPerSecond)} agents a second`;
       return { refusal: { code: "ERR_GGROK_RELAY_OVERLOADED", message, retryAfterS: 1 } };
     }
-    return { principal: outcome.principal };
+    return outcome;
+  }
+
+  function admitAgent(req: IncomingMessage): Admission {
+    const { rawHeaders } = req;
+    const outcome = deps.authenticator.admit({ rawHeaders, remoteAddress: req.socket.remoteAddress });
+    if (outcome.isAllowed) return { principal: outcome.principal };
+    return { refusal: { code: "ERR_GGROK_TOKEN_REFUSED", message: outcome.message } };
+  }
+
+  /** Without a token only the public tunnel that the path names is worth a session; the rights are asked again at each OPEN. */
+  function admitConnector(req: IncomingMessage): Admission {
+    const { rawHeaders, socket } = req;
+    const { rights, refused } = rightsOfUpgrade(deps.authenticator, {
+      rawHeaders,
+      remoteAddress: socket.remoteAddress,
+    });
+    if (refused !== undefined) return { refusal: { code: "ERR_GGROK_TOKEN_REFUSED", message: refused } };
+    const route = deps.registry.findTcp(connectorNameOf(req) ?? "");
+    if (!rights.isKnown && route?.isPublic !== true) {
+      const { message } = ERRORS.ERR_GGROK_CONNECT_UNAUTHORIZED;
+      // 407 would be read as a proxy's on the way.
+      return { refusal: { code: "ERR_GGROK_CONNECT_UNAUTHORIZED", message, status: 401 } };
+    }
+    const client = deps.clientOf(req);
+    return { principal: undefined, connector: { rights, client, meta: { client } } };
   }
 
   return {
@@ -82,14 +106,13 @@ export function createConnect(deps: ConnectDeps): Connect {
         answer(socket, checked.refusal);
         return;
       }
-      const { principal } = checked;
       const origin = originOf(req, deps);
       server.handleUpgrade(req, socket, head, (ws) => {
         greetings += 1;
         ws.on("ping", (data) => {
           if (socket.writableLength < PONG_BACKLOG_BYTES) ws.pong(data);
         });
-        greet(createWebSocketTransport(ws, socket, "listener"), { principal, origin }, deps, () => {
+        greet(createWebSocketTransport(ws, socket, "listener"), { ...checked, origin }, deps, () => {
           greetings -= 1;
         });
       });
@@ -97,10 +120,19 @@ export function createConnect(deps: ConnectDeps): Connect {
   };
 }
 
+type Admission = { refusal: UpgradeRefusal } | ({ refusal?: undefined } & Pick<Greeting, "principal" | "connector">);
+
+const CONNECTOR_PATH = /^\/\$\$ggrok\/connect\/([A-Za-z0-9.-]{1,253})$/u;
+
+/** The tunnel that the path of a connector names. */
+function connectorNameOf(req: IncomingMessage): string | undefined {
+  return CONNECTOR_PATH.exec((req.url ?? "").split("?", 1)[0] ?? "")?.[1]?.toLowerCase();
+}
+
 function checkRequest(req: IncomingMessage): UpgradeRefusal | undefined {
   const path = (req.url ?? "").split("?", 1)[0];
-  if (path !== "/$$ggrok" && path !== "/$$ggrok/")
-    return { code: "ERR_GGROK_NOT_FOUND", message: ERRORS.ERR_GGROK_NOT_FOUND.message };
+  const isKnown = path === "/$$ggrok" || path === "/$$ggrok/" || connectorNameOf(req) !== undefined;
+  if (!isKnown) return { code: "ERR_GGROK_NOT_FOUND", message: ERRORS.ERR_GGROK_NOT_FOUND.message };
   if (fieldsNamed(req.rawHeaders, "origin").length > 0) {
     return { code: "ERR_GGROK_ORIGIN_REFUSED", message: ERRORS.ERR_GGROK_ORIGIN_REFUSED.message };
   }
@@ -144,7 +176,7 @@ function originOf(req: IncomingMessage, deps: ConnectDeps): RelayOrigin {
 }
 
 function answer(socket: Duplex, refusal: UpgradeRefusal): void {
-  const { status } = ERRORS[refusal.code];
+  const status = refusal.status ?? ERRORS[refusal.code].status;
   const body = JSON.stringify({ code: refusal.code, message: refusal.message, supported: SUPPORTED_PROTOCOLS });
   const fields = [
     `HTTP/1.1 ${String(status)} ${STATUS_CODES[status] ?? "Refused"}`,

@@ -19,12 +19,14 @@ import { Principal } from "../auth/principal.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import type { RelayOrigin } from "../registry/names.ts";
 import { Agent, type AgentDeps } from "./agent.ts";
+import { Connector, type ConnectorDirectory, type ConnectorIdentity } from "./connector.ts";
 import type { AgentDirectory } from "./directory.ts";
 import { makeSecret } from "./session-secret.ts";
 
 /** What a handshake needs. */
 export interface HandshakeDeps extends AgentDeps {
   readonly directory: AgentDirectory;
+  readonly connectors: ConnectorDirectory;
   readonly relayId: string;
   readonly domain: string | undefined;
   readonly budget: MemoryBudget;
@@ -37,10 +39,12 @@ export interface Greeting {
   /** Undefined when the agent's id is its identity. */
   readonly principal: Principal | undefined;
   readonly origin: RelayOrigin;
+  /** It came by the path of connectors. */
+  readonly connector?: ConnectorIdentity;
 }
 
 const HEARTBEAT = { intervalMs: LIMITS.HEARTBEAT_INTERVAL_MS, timeoutMs: LIMITS.HEARTBEAT_TIMEOUT_MS };
-/** Agents open no streams at the relay; connectors will. */
+/** Agents open no streams at the relay; connectors do. */
 const AGENT_STREAMS = 0;
 
 /**
@@ -71,6 +75,7 @@ export function greet(transport: Transport, greeting: Greeting, deps: HandshakeD
       if (!done()) return;
       const hello = readHello(message);
       if (hello instanceof GgrokError) transport.close(hello.closeCode, hello.message);
+      else if (greeting.connector !== undefined) admitConnector(transport, hello, greeting.connector, deps);
       else admit(transport, hello, greeting, deps);
     },
     onDrain() {},
@@ -118,6 +123,38 @@ function admit(transport: Transport, hello: Hello, greeting: Greeting, deps: Han
   current?.supersede();
   metrics.handshakes.new += 1;
   startAgent(transport, { principal: who, hello, origin: greeting.origin, predecessor: current }, deps);
+}
+
+function admitConnector(transport: Transport, hello: Hello, identity: ConnectorIdentity, deps: HandshakeDeps): void {
+  const { connectors, metrics } = deps;
+  const refusal = findConnectorRefusal(hello, identity, deps);
+  if (refusal !== undefined) {
+    metrics.handshakes.refused += 1;
+    refuse(transport, refusal.code, refusal.message, refusal.retry);
+    return;
+  }
+  metrics.handshakes.new += 1;
+  const connector = new Connector(identity, hello, deps, (gone) => connectors.remove(gone));
+  connectors.add(connector);
+  connector.start(transport);
+}
+
+function findConnectorRefusal(
+  hello: Hello,
+  identity: ConnectorIdentity,
+  { isDraining, connectors }: HandshakeDeps,
+): HandshakeRefusal | undefined {
+  if (isDraining())
+    return { code: "ERR_GGROK_RELAY_DRAINING", message: ERRORS.ERR_GGROK_RELAY_DRAINING.message, retry: "after" };
+  if (hello.role !== "connector") {
+    const message = `this path takes connectors, not the role "${hello.role}"`;
+    return { code: "ERR_GGROK_VERSION_UNSUPPORTED", message, retry: "never" };
+  }
+  const { maxSessions, maxSessionsPerPrincipal } = RELAY_LIMITS;
+  const count = connectors.countOf(identity.rights.id);
+  if (connectors.size < maxSessions && count < maxSessionsPerPrincipal) return undefined;
+  const message = `${String(connectors.size)} connectors, ${String(count)} of this token; the limits are ${String(maxSessions)} and ${String(maxSessionsPerPrincipal)}`;
+  return { code: "ERR_GGROK_RELAY_OVERLOADED", message, retry: "after" };
 }
 
 /** An agent without a token is known by its id, which is a secret of 256 bits. */

@@ -1,24 +1,29 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { ErrorCode } from "@ggrok/protocol";
+import type { ErrorCode, OpenMeta } from "@ggrok/protocol";
 import { nanoid } from "nanoid";
+import { type Authenticator, fieldsNamed } from "../auth/authenticator.ts";
+import type { Principal } from "../auth/principal.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import { parseHost } from "../listener/host.ts";
 import { type ExchangeRecord, logExchange } from "../observability/access-log.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { Router } from "../registry/route.ts";
+import type { TcpRouter } from "../registry/tcp-route.ts";
 import { handleClientError } from "./client-error.ts";
+import { CONNECTED, type ConnectDecision, decideConnect } from "./connect.ts";
 import type { IngressContext, StallLimits } from "./context.ts";
 import { errorAnswerBytes, sendError } from "./error-page.ts";
-import { plainAddress, TrustedPeers } from "./forwarded.ts";
+import { clientOf, plainAddress, TrustedPeers } from "./forwarded.ts";
 import { HttpExchange } from "./http.ts";
 import { linger } from "./linger.ts";
 import { Pipeline } from "./pipeline.ts";
 import { ReplayBudget } from "./replay-buffer.ts";
 import { type RequestHead, readRequestHead } from "./request-head.ts";
-import { closeGently, isDead, markDead } from "./sockets.ts";
+import { breakConnection, closeGently, ignore, isDead, markDead } from "./sockets.ts";
 import { StallWatch } from "./stall-watch.ts";
+import { TcpExchange, type TcpVisit } from "./tcp.ts";
 import { UpgradeExchange } from "./upgrade.ts";
 
 /** Settings of {@link createIngress}. */
@@ -49,6 +54,8 @@ export interface IngressDeps {
   readonly metrics: IngressMetrics;
   /** Names this relay among others in `Via`. */
   readonly relayId: string;
+  /** TCP tunnels, and who may connect to them; without it every CONNECT is refused. */
+  readonly tcp?: { readonly router: TcpRouter; readonly authenticator: Authenticator };
   /** Makes request ids; nanoid unless given. */
   newRequestId?(): string;
 }
@@ -60,7 +67,13 @@ export interface Ingress {
   /** For the server's `shouldUpgradeCallback`: false treats the request as an ordinary one without its Upgrade. */
   shouldUpgrade(req: IncomingMessage): boolean;
   onUpgrade(req: IncomingMessage, socket: Duplex, early: Buffer): void;
-  onConnect(req: IncomingMessage, socket: Duplex): void;
+  onConnect(req: IncomingMessage, socket: Duplex, early: Buffer): void;
+  /** A visitor's address behind trusted front ends. */
+  clientOf(req: IncomingMessage): string;
+  /** Ends the connections of TCP tunnels that came with a token of this principal, which was revoked. */
+  endConnectionsOf(principal: Principal): void;
+  /** A connection at the raw public port of the TCP tunnel that is kept under this host. */
+  onTcp(socket: Socket, host: string): void;
   onClientError(error: Error, socket: Duplex): void;
   /** Exchanges that are going on, upgraded ones included. */
   readonly openExchanges: number;
@@ -77,11 +90,13 @@ export function createIngress(deps: IngressDeps): Ingress {
 
 class VisitorIngress implements Ingress, IngressContext {
   readonly #router: Router;
+  readonly #tcp: IngressDeps["tcp"];
   readonly #metrics: IngressMetrics;
   // A number and not a set of them: a Map that every request enters and leaves is rehashed now and then, the old tables
   // keep dead exchanges reachable for the young generation, and collecting them costs as much as all the rest.
   #open = 0;
   readonly #pipeline = new Pipeline();
+  readonly #tcpExchanges = new Map<Principal, Set<TcpExchange>>();
   #closing: PromiseWithResolvers<void> | undefined;
 
   readonly logger: Logger;
@@ -96,6 +111,7 @@ class VisitorIngress implements Ingress, IngressContext {
 
   constructor(deps: IngressDeps) {
     this.#router = deps.router;
+    this.#tcp = deps.tcp;
     this.#metrics = deps.metrics;
     this.logger = deps.logger;
     this.relayId = deps.relayId;
@@ -171,8 +187,77 @@ class VisitorIngress implements Ingress, IngressContext {
     exchange.start();
   }
 
-  onConnect(req: IncomingMessage, socket: Duplex): void {
-    this.#refuseSocket(req, socket, "ERR_GGROK_CONNECT_REFUSED", this.newRequestId());
+  onConnect(req: IncomingMessage, socket: Duplex, early: Buffer): void {
+    if (isDead(socket)) return;
+    const requestId = this.newRequestId();
+    const client = this.clientOf(req);
+    const decision: ConnectDecision =
+      this.#tcp === undefined ? { refused: "ERR_GGROK_CONNECT_REFUSED" } : decideConnect(req, client, this.#tcp);
+    if (decision.refused !== undefined) {
+      this.#refuseSocket(req, socket, decision.refused, requestId, undefined, decision.detail);
+      return;
+    }
+    const { route, host, principal } = decision;
+    const visit: TcpVisit = {
+      socket: socket as Socket,
+      route,
+      requestId,
+      method: "CONNECT",
+      host,
+      client,
+      // Behind a front end the peer's port is the front end's.
+      meta: tcpMeta(req.socket, client, client === plainAddress(req.socket.remoteAddress)),
+      early,
+      accepted: CONNECTED,
+      refused: (code) => errorAnswerBytes(code, req.headers.accept, { requestId }),
+    };
+    this.#startTcp(visit, principal);
+  }
+
+  clientOf(req: IncomingMessage): string {
+    const peer = plainAddress(req.socket.remoteAddress);
+    const chain = this.trusted.isTrusted(peer) ? fieldsNamed(req.rawHeaders, "x-forwarded-for").join() : "";
+    return chain === "" ? peer : clientOf(chain, peer, this.trusted);
+  }
+
+  onTcp(socket: Socket, host: string): void {
+    const route = this.#tcp?.router.findTcp(host);
+    const client = plainAddress(socket.remoteAddress);
+    if (route?.allows(client) !== true) {
+      socket.on("error", ignore);
+      breakConnection(socket);
+      return;
+    }
+    this.#startTcp({
+      socket,
+      route,
+      requestId: this.newRequestId(),
+      method: "TCP",
+      host,
+      client,
+      meta: tcpMeta(socket, client, true),
+      early: NOTHING,
+      accepted: undefined,
+      refused: () => undefined,
+    });
+  }
+
+  endConnectionsOf(principal: Principal): void {
+    for (const exchange of this.#tcpExchanges.get(principal) ?? []) exchange.revoke();
+  }
+
+  #startTcp(visit: TcpVisit, principal?: Principal): void {
+    this.#open += 1;
+    const exchange = new TcpExchange(this, visit);
+    if (principal !== undefined) {
+      const open = this.#tcpExchanges.get(principal) ?? new Set();
+      this.#tcpExchanges.set(principal, open.add(exchange));
+      visit.socket.once("close", () => {
+        open.delete(exchange);
+        if (open.size === 0) this.#tcpExchanges.delete(principal);
+      });
+    }
+    exchange.start();
   }
 
   onClientError(error: Error, socket: Duplex): void {
@@ -219,8 +304,15 @@ class VisitorIngress implements Ingress, IngressContext {
     this.#report(refusal(req, code, requestId, res.statusCode, head));
   }
 
-  #refuseSocket(req: IncomingMessage, socket: Duplex, code: ErrorCode, requestId: string, head?: RequestHead): void {
-    const bytes = errorAnswerBytes(code, req.headers.accept, { requestId });
+  #refuseSocket(
+    req: IncomingMessage,
+    socket: Duplex,
+    code: ErrorCode,
+    requestId: string,
+    head?: RequestHead,
+    detail?: string,
+  ): void {
+    const bytes = errorAnswerBytes(code, req.headers.accept, { requestId, ...(detail !== undefined && { detail }) });
     closeGently(socket, bytes);
     this.#report(refusal(req, code, requestId, Number(bytes.toString("latin1", 9, 12)), head));
   }
@@ -229,6 +321,19 @@ class VisitorIngress implements Ingress, IngressContext {
     this.#metrics.countExchange(record);
     logExchange(this.logger, record);
   }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** Who connects from where to what, for an app that is told by the PROXY protocol. */
+function tcpMeta(socket: Socket, client: string, isPeer: boolean): OpenMeta {
+  const { remotePort, localAddress, localPort } = socket;
+  return {
+    client,
+    ...(isPeer && remotePort !== undefined && { clientPort: remotePort }),
+    ...(localAddress !== undefined && { local: plainAddress(localAddress) }),
+    ...(localPort !== undefined && { localPort }),
+  };
 }
 
 /**

@@ -1,15 +1,24 @@
-import type { ErrorCode, HttpOpenHead, MuxStream, SessionState, StreamHandler } from "@ggrok/protocol";
+import type {
+  ErrorCode,
+  HttpOpenHead,
+  MuxStream,
+  OpenHead,
+  SessionState,
+  StreamHandler,
+  TcpOpenHead,
+} from "@ggrok/protocol";
 import type { Place, RelayOrigin } from "./names.ts";
 import type { OwnershipRecord } from "./ownership.ts";
 import { ParkingSpot } from "./parking.ts";
 import type { BindRights } from "./rights.ts";
+import type { TcpRules } from "./tcp-rules.ts";
 
 /** What the registry needs of a session; a peer relay can be one too. */
 export interface StreamOpener {
   readonly state: SessionState;
   readonly canOpen: boolean;
   readonly streamCount: number;
-  open(head: HttpOpenHead, handler: StreamHandler, o: { fin: boolean }): MuxStream;
+  open(head: OpenHead, handler: StreamHandler, o: { fin: boolean }): MuxStream;
   ping(timeoutMs: number): Promise<number>;
 }
 
@@ -42,6 +51,8 @@ export interface Member {
   readonly stripPrefix: boolean;
   /** The relay chose the name. */
   readonly isGenerated: boolean;
+  /** Who may connect, of a TCP tunnel. */
+  readonly tcp?: TcpRules;
 }
 
 /** A public place and those who serve it. */
@@ -51,6 +62,8 @@ export class Endpoint {
   readonly spot = new ParkingSpot();
   members: readonly Member[] = [];
   changes: readonly number[] = [];
+  /** The raw public port of a TCP tunnel; undefined where the relay has none to give. */
+  publicPort: Promise<number | undefined> | undefined;
 
   constructor(place: Place, url: string) {
     this.place = place;
@@ -76,6 +89,12 @@ export class Endpoint {
   open(head: Omit<HttpOpenHead, "bind">, handler: StreamHandler, o: { fin: boolean }): MuxStream | undefined {
     const member = this.#leastLoaded();
     return member?.owner.session.open({ ...head, bind: member.bind }, handler, o);
+  }
+
+  /** The same for one connection of a TCP tunnel. */
+  openTcp(head: Omit<TcpOpenHead, "bind">, handler: StreamHandler): MuxStream | undefined {
+    const member = this.#leastLoaded();
+    return member?.owner.session.open({ ...head, bind: member.bind }, handler, { fin: false });
   }
 
   #leastLoaded(): Member | undefined {

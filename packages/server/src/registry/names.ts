@@ -1,4 +1,5 @@
 import { classifyHost, isIpLiteral, isReservedTarget, parseHost } from "../listener/host.ts";
+import { isTcpPlace, TCP_PREFIX } from "./tcp-place.ts";
 
 /** Stands for every host that reaches a relay in single-host mode. */
 export const ANY_HOST = "*";
@@ -110,6 +111,7 @@ export interface RelayOrigin {
 
 /** The public URL of a place, without a slash at its end. */
 export function urlOfPlace(place: Place, origin: RelayOrigin): string {
+  if (isTcpPlace(place)) return `tcp://${place.host}`;
   if (place.host === ANY_HOST) return `${origin.scheme}://${origin.authority}${place.prefix}`;
   const port = /:\d+$/u.exec(origin.authority)?.[0] ?? "";
   return `${origin.scheme}://${place.host}${port}${place.prefix}`;
@@ -117,7 +119,7 @@ export function urlOfPlace(place: Place, origin: RelayOrigin): string {
 
 /** True when the target lies under the prefix, at a segment's boundary. */
 export function isUnderPrefix(target: string, prefix: string): boolean {
-  if (prefix === "") return true;
+  if (prefix === "" || target === TCP_PREFIX) return target !== TCP_PREFIX || prefix === TCP_PREFIX;
   if (!target.startsWith(prefix)) return false;
   const next = target[prefix.length];
   return next === undefined || next === "/" || next === "?";

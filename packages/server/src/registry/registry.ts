@@ -8,9 +8,13 @@ import { chooseName } from "./generated-name.ts";
 import { ANY_HOST, isBindable, type NameRules, namesOfPlace, type Place, parseWanted, urlOfPlace } from "./names.ts";
 import { type BindDecision, type BindRequest, claimOf, decideBind, type Refusal, recordChange } from "./ownership.ts";
 import { Parking, ParkingSpot, type ParkTag } from "./parking.ts";
+import type { Ports } from "./ports.ts";
 import { RegistryRoute, type RouteSource } from "./registry-route.ts";
 import type { Reservations, UsedPlace } from "./reservations.ts";
 import type { ParkResult, Route, Router } from "./route.ts";
+import { isTcpPlace, parseWantedTcp, TCP_PREFIX, tcpHostOf, tcpPlace, type WantedTcp } from "./tcp-place.ts";
+import { TcpRegistryRoute, type TcpRoute, type TcpRouter } from "./tcp-route.ts";
+import type { TcpRules } from "./tcp-rules.ts";
 
 /** A bind as the agent sent it. */
 export interface BindWish {
@@ -22,11 +26,13 @@ export interface BindWish {
   readonly pooling: boolean;
   readonly takeover: boolean;
   readonly stripPrefix: boolean;
+  /** A TCP tunnel, and who may connect to it. */
+  readonly tcp?: TcpRules;
 }
 
 /** The answer to a bind. */
 export type BindOutcome =
-  | { readonly bound: { url: string; claim: number } }
+  | { readonly bound: { url: string; claim: number; portUrl?: string } }
   | { readonly refused: { code: ErrorCode; message: string; holder: string | undefined } };
 
 /** What the registry needs. */
@@ -40,6 +46,8 @@ export interface RegistryDeps {
   readonly parking?: Parking;
   /** Names that belong to owners beyond their sessions. */
   readonly reservations: Reservations;
+  /** Raw public ports for TCP tunnels, where there are any. */
+  readonly ports?: Ports;
   /** Draws a name, instead of the relay's own way. */
   readonly drawName?: () => string;
 }
@@ -51,7 +59,7 @@ const generateName = customAlphabet("abcdefghijklmnopqrstuvwxyz0123456789", 10);
 const MAX_PROBE_ROUNDS = 4;
 
 /** Who serves which public place. Control claims and releases, ingress finds; they meet only here. */
-export class Registry implements Router, RouteSource {
+export class Registry implements Router, RouteSource, TcpRouter {
   readonly parking: Parking;
   readonly #deps: RegistryDeps;
   readonly #table = new EndpointTable();
@@ -66,6 +74,16 @@ export class Registry implements Router, RouteSource {
     this.#startedAt = deps.now();
   }
 
+  /** Everything that is bound or held. */
+  get endpoints(): readonly Endpoint[] {
+    return this.#table.all();
+  }
+
+  /** Whether anything is bound or held at exactly this host. */
+  serves(host: string): boolean {
+    return this.#table.at(host).length > 0;
+  }
+
   get endpointCount(): number {
     return this.#table.size;
   }
@@ -75,6 +93,16 @@ export class Registry implements Router, RouteSource {
     const isExpected = isKnown || (this.#startHoldLeft() > 0 && isBindable(host, this.#deps.names));
     if (!isExpected && !this.#isReserved(host, target)) return undefined;
     return new RegistryRoute({ host, target }, this);
+  }
+
+  findTcp(name: string): TcpRoute | undefined {
+    const { names } = this.#deps;
+    const host = tcpHostOf(name, names);
+    if (host === undefined) return undefined;
+    const isExpected =
+      this.#table.locate(host, TCP_PREFIX) !== undefined ||
+      (this.#table.at(host).length === 0 && (this.#startHoldLeft() > 0 || this.#isReserved(host, TCP_PREFIX)));
+    return isExpected ? new TcpRegistryRoute(host, namesOfPlace(tcpPlace(host), names), this) : undefined;
   }
 
   locate(tag: ParkTag): Endpoint | undefined {
@@ -109,10 +137,11 @@ export class Registry implements Router, RouteSource {
 
   /** Decides a bind by the ownership table, asking a living holder where the table wants to know. */
   async bind(owner: Owner, wish: BindWish): Promise<BindOutcome> {
-    const wanted = parseWanted(wish.url, this.#deps.names, hostOf(owner.origin.authority));
+    const parse = wish.tcp === undefined ? parseWanted : parseWantedTcp;
+    const wanted: WantedTcp = parse(wish.url, this.#deps.names, hostOf(owner.origin.authority));
     if (wanted.refused !== undefined) return refusal("ERR_GGROK_NAME_NOT_ALLOWED", wanted.refused);
     const chosen =
-      wanted.place === "generate" ? this.#choosePlace(owner, wish.bind) : { place: wanted.place, isGenerated: false };
+      wanted.place === "generate" ? this.#choosePlace(owner, wish) : { place: wanted.place, isGenerated: false };
     if (chosen === undefined) {
       return refusal("ERR_GGROK_NAME_NOT_ALLOWED", `say which name: this token may bind ${owner.rights.summary}`);
     }
@@ -157,8 +186,10 @@ export class Registry implements Router, RouteSource {
           pooling: wish.pooling,
           stripPrefix: wish.stripPrefix,
           isGenerated,
+          ...(wish.tcp !== undefined && { tcp: wish.tcp }),
         };
-        return this.#settle(place, endpoint, member, decision);
+        const outcome = this.#settle(place, endpoint, member, decision);
+        return wish.tcp === undefined ? outcome : await this.#addPort(outcome, member, wanted.port);
       }
       await probe(endpoint?.members ?? [], answers);
       if (owner.isClosed) return refusal("ERR_GGROK_SESSION_LOST", "the session ended while the holder was asked");
@@ -232,6 +263,28 @@ export class Registry implements Router, RouteSource {
     return { bound: { url: endpoint.url, claim } };
   }
 
+  /** Gives a TCP tunnel its raw public port, where the relay has any. Its name is bound already. */
+  async #addPort(outcome: BindOutcome, member: Member, wanted: number | undefined): Promise<BindOutcome> {
+    const { owner, bind } = member;
+    const endpoint = this.#owned.get(owner)?.get(bind);
+    if (endpoint === undefined || !("bound" in outcome)) return outcome;
+    const { ports, names } = this.#deps;
+    const mayUse = (port: number): boolean =>
+      owner.rights.mayBind({ kind: "tcp", names: namesOfPlace(endpoint.place, names), port });
+    const { host } = endpoint.place;
+    endpoint.publicPort ??= ports?.assign({ host, wanted, former: member.tcp?.formerPort, mayUse });
+    const port = await endpoint.publicPort;
+    if (wanted !== undefined && port !== wanted) {
+      this.release(owner, bind);
+      const why =
+        ports?.areOffered === true ? "it is in use, not offered, or not this token's" : "this relay offers none";
+      return refusal("ERR_GGROK_NAME_NOT_ALLOWED", `the public port ${String(wanted)} cannot be had: ${why}`);
+    }
+    if (port === undefined) return outcome;
+    const relayHost = names.domain ?? hostOf(owner.origin.authority);
+    return { bound: { ...outcome.bound, portUrl: `tcp://${relayHost}:${String(port)}` } };
+  }
+
   #refuse(why: Refusal, endpoint: Endpoint | undefined, owner: Owner): BindOutcome {
     const url = endpoint?.url ?? "the name";
     const holder = why === "other-token" ? undefined : endpoint?.members[0]?.owner.label;
@@ -248,7 +301,7 @@ export class Registry implements Router, RouteSource {
   }
 
   /** A place for an agent that asked for none; undefined when its token leaves the choice to it. */
-  #choosePlace(owner: Owner, bind: number): { place: Place; isGenerated: boolean } | undefined {
+  #choosePlace(owner: Owner, { bind, tcp }: BindWish): { place: Place; isGenerated: boolean } | undefined {
     // A process whose `bound` was lost asks again with the same number and must get the same name.
     for (const [other, owned] of this.#owned) {
       const endpoint = owned.get(bind);
@@ -260,8 +313,9 @@ export class Registry implements Router, RouteSource {
     for (;;) {
       const chosen = chooseName(owner.rights.nameGlobs, draw);
       if (chosen === undefined) return undefined;
-      const host = chosen.name.includes(".") ? chosen.name : `${chosen.name}.${this.#deps.names.domain ?? ""}`;
-      const place = { host, prefix: "" };
+      const { domain } = this.#deps.names;
+      const host = chosen.name.includes(".") || domain === undefined ? chosen.name : `${chosen.name}.${domain}`;
+      const place = { host, prefix: tcp === undefined ? "" : TCP_PREFIX };
       if (!chosen.isRandom) return { place, isGenerated: false };
       if (this.#table.at(host).length === 0 && !this.#deps.reservations.isTaken(place))
         return { place, isGenerated: true };
@@ -270,8 +324,11 @@ export class Registry implements Router, RouteSource {
 
   #checkRights(owner: Owner, place: Place): BindOutcome | undefined {
     const names = namesOfPlace(place, this.#deps.names);
-    if (owner.rights.mayBind({ kind: "http", names, path: place.prefix })) return undefined;
-    const asked = `${place.host === ANY_HOST ? "every host" : place.host}${place.prefix}`;
+    const isTcp = isTcpPlace(place);
+    if (owner.rights.mayBind(isTcp ? { kind: "tcp", names } : { kind: "http", names, path: place.prefix }))
+      return undefined;
+    const path = isTcp ? " as a TCP tunnel" : place.prefix;
+    const asked = `${place.host === ANY_HOST ? "every host" : place.host}${path}`;
     return refusal("ERR_GGROK_NAME_NOT_ALLOWED", `this token may bind ${owner.rights.summary}, but not ${asked}`);
   }
 
@@ -338,6 +395,7 @@ export class Registry implements Router, RouteSource {
     }
     if (endpoint.members.length > 0) return;
     this.#table.remove(endpoint);
+    void endpoint.publicPort?.then((port) => port !== undefined && this.#deps.ports?.release(port));
     this.parking.release(endpoint.spot, "offline");
   }
 
