@@ -6,6 +6,8 @@ export type HeaderPairs = readonly string[];
 
 /** How an exchange ended. */
 export const Outcome = {
+  /** Not ended yet: a WebSocket, an event stream or another upgraded connection is recorded from its head on. */
+  Open: "open",
   /** The answer went out whole. */
   Complete: "complete",
   /** The visitor, or the link to the relay, went away first. */
@@ -28,12 +30,14 @@ export type ExchangeKind = "http" | "sse" | "websocket" | "upgrade";
 export interface RecordedBody {
   /** Bytes that passed. */
   readonly size: number;
-  /** Digest of those bytes, lower-case hex; of what is stored when a redaction changed it. */
+  /** Digest of those bytes, lower-case hex; of what is stored when a redaction changed it; empty for upgraded connections. */
   readonly sha256: string;
   /** False: larger than the per-body cap, or not kept for another reason: only size and digest are known. */
   readonly isStored: boolean;
-  /** Set when a redaction rewrote the stored bytes. */
+  /** Set when a redaction changed the stored bytes, or kept them from being stored. */
   readonly isRedacted?: boolean;
+  /** Set when the exchange ended before the body did. */
+  readonly isPartial?: boolean;
 }
 
 /** An interim (1xx) answer. */
@@ -115,10 +119,16 @@ export interface ExchangeRecord {
 /** An exchange the store has not numbered yet. */
 export type DraftRecord = Omit<ExchangeRecord, "seq">;
 
+/** A body that lies in a file of the store's own folder already. */
+export interface BodyFile {
+  readonly file: string;
+  readonly size: number;
+}
+
 /** Bodies that go with a draft; undefined: not stored. An empty body needs none. */
 export interface DraftBodies {
-  readonly request: Buffer | undefined;
-  readonly response: Buffer | undefined;
+  readonly request: Buffer | BodyFile | undefined;
+  readonly response: Buffer | BodyFile | undefined;
 }
 
 /** A WebSocket message or an event of a text/event-stream. `in`: towards the app. */

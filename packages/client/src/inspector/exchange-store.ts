@@ -14,7 +14,7 @@ export interface ListQuery {
 /** What a store says of itself. */
 export interface StoreStats {
   readonly count: number;
-  /** Bytes of bodies, messages and heads. */
+  /** Bytes of heads, bodies and messages. */
   readonly bytes: number;
   /** Exchanges that were not recorded because there was no room or no time for them. */
   readonly dropped: number;
@@ -23,11 +23,35 @@ export interface StoreStats {
   readonly problem?: string;
 }
 
+/** What happened to a store. */
+export type StoreChange =
+  | { readonly kind: "exchange"; readonly record: ExchangeRecord }
+  | { readonly kind: "messages"; readonly id: string; readonly lastN: number }
+  | { readonly kind: "removed"; readonly id: string }
+  | { readonly kind: "cleared" }
+  | { readonly kind: "stats" };
+
+/** How much a store keeps; the oldest exchanges make room. */
+export interface StoreQuota {
+  readonly bytesMax: number;
+  readonly exchangesMax: number;
+}
+
 /** Keeps exchanges. One contract for the file and for the memory. */
 export interface ExchangeStore {
   readonly kind: "sqlite" | "memory";
-  /** Takes an exchange; on disk at most 100 ms later. @returns undefined when it was not taken */
+  /** Folder for bodies that are too large to wait in memory; undefined: this store takes none. */
+  readonly bodyFolder: string | undefined;
+  /**
+   * Takes an exchange; on disk within 100 ms. An id that is there already gets a suffix.
+   *
+   * @returns undefined when it was not taken
+   */
   append(record: DraftRecord, bodies: DraftBodies, messages: readonly RecordedMessage[]): ExchangeRecord | undefined;
+  /** Replaces what is known of an exchange that was open. @returns undefined when it is gone */
+  amend(record: ExchangeRecord, bodies: DraftBodies): ExchangeRecord | undefined;
+  /** Adds messages to an exchange; of too many the oldest go. */
+  addMessages(id: string, messages: readonly RecordedMessage[]): void;
   get(id: string): ExchangeRecord | undefined;
   list(query: ListQuery): readonly ExchangeRecord[];
   /** The stored bytes; undefined: there are none, or the id is unknown. */
@@ -37,6 +61,10 @@ export interface ExchangeStore {
   /** @returns whether there was one */
   delete(id: string): boolean;
   clear(): void;
+  /** Counts an exchange that could not be recorded. */
+  countDropped(): void;
   stats(): StoreStats;
+  /** Hears of changes; returns a function that stops it. */
+  subscribe(listener: (change: StoreChange) => void): () => void;
   close(): void;
 }

@@ -1,0 +1,238 @@
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, describe, expect, it } from "vitest";
+import { Outcome } from "./exchange-record.ts";
+import { describeStore, draftOf, messageOf } from "./exchange-store.contract.ts";
+import type { ExchangeStore, StoreQuota } from "./exchange-store.ts";
+import { inspectorFolder, openStore, openStoredHistory, storeKeys } from "./open-store.ts";
+import { SqliteStore } from "./sqlite-store.ts";
+
+const NO_BODIES = { request: undefined, response: undefined };
+const folders: string[] = [];
+const stores: ExchangeStore[] = [];
+
+afterEach(() => {
+  for (const store of stores.splice(0)) store.close();
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "ggrok-store-"));
+  folders.push(folder);
+  return folder;
+}
+
+function openFile(path: string, o: { quota?: StoreQuota; onProblem?: (problem: string) => void } = {}): SqliteStore {
+  const store = new SqliteStore({ database: DatabaseSync, path, ...o });
+  stores.push(store);
+  return store;
+}
+
+async function openIn(stateDir: string): Promise<{ store: ExchangeStore; key: string; notices: string[] }> {
+  const notices: string[] = [];
+  const opened = await openStore({ stateDir, folder: "/project", onNotice: (text) => notices.push(text) });
+  stores.push(opened.store);
+  return { ...opened, notices };
+}
+
+describeStore("SqliteStore", async (quota) => {
+  return openFile(join(newFolder(), "history.db"), quota === undefined ? {} : { quota });
+});
+
+describe("SqliteStore on its file", () => {
+  it("has everything again after it was opened again", () => {
+    const path = join(newFolder(), "history.db");
+    const store = openFile(path);
+    const body = Buffer.from("body");
+    const base = draftOf("a");
+    const record = { ...base, request: { ...base.request, body: { size: 4, sha256: "", isStored: true } } };
+    store.append(record, { request: body, response: undefined }, [messageOf(1), messageOf(2)]);
+    const { bytes } = store.stats();
+    store.close();
+    const again = openFile(path);
+    expect(again.get("a")).toEqual({ ...record, seq: 1, messages: 2 });
+    expect(again.body("a", "request")).toEqual(body);
+    expect(again.messages("a")).toEqual([messageOf(1), messageOf(2)]);
+    expect(again.stats()).toMatchObject({ bytes, count: 1 });
+    expect(again.append(draftOf("b"), NO_BODIES, [])?.seq).toBe(2);
+  });
+
+  it("is readable by its owner alone, whatever the umask", () => {
+    const folder = newFolder();
+    const umask = process.umask(0);
+    try {
+      const store = openFile(join(folder, "history.db"));
+      store.append(draftOf("a"), NO_BODIES, []);
+      store.get("a");
+      for (const name of readdirSync(folder)) {
+        const { mode } = statSync(join(folder, name));
+        expect(`${name} ${(mode & 0o777).toString(8)}`).toBe(`${name} ${name.endsWith(".bodies") ? 700 : 600}`);
+      }
+      expect(readdirSync(folder)).toHaveLength(3);
+    } finally {
+      process.umask(umask);
+    }
+  });
+
+  it("ends what a killed process left open", () => {
+    const path = join(newFolder(), "history.db");
+    const store = openFile(path);
+    store.append(draftOf("ws", { outcome: Outcome.Open }), NO_BODIES, [messageOf(1)]);
+    store.close();
+    const again = openFile(path);
+    expect(again.get("ws")).toMatchObject({ outcome: "failed", error: "ERR_GGROK_SESSION_LOST", messages: 1 });
+  });
+
+  it("keeps large bodies in files, which go with their exchange", async () => {
+    const path = join(newFolder(), "history.db");
+    const store = openFile(path);
+    const big = { size: 3, sha256: "", isStored: true };
+    for (const id of ["a", "b"]) {
+      const file = join(store.bodyFolder, id);
+      writeFileSync(file, id.repeat(3));
+      const base = draftOf(id);
+      const record = { ...base, request: { ...base.request, body: big } };
+      store.append(record, { request: { file, size: 3 }, response: undefined }, []);
+    }
+    writeFileSync(join(store.bodyFolder, "of-a-killed-process"), "x");
+    expect(store.body("a", "request")?.toString()).toBe("aaa");
+    store.close();
+    const again = openFile(path);
+    expect(readdirSync(again.bodyFolder).sort()).toEqual(["a", "b"]);
+    expect(again.body("b", "request")?.toString()).toBe("bbb");
+    again.delete("a");
+    await expect.poll(() => existsSync(join(again.bodyFolder, "a"))).toBe(false);
+    rmSync(join(again.bodyFolder, "b"));
+    expect(again.body("b", "request")).toBeUndefined();
+  });
+
+  it("stops with one line when the file cannot grow, keeps what it has, and goes on when it was cleared", () => {
+    const path = join(newFolder(), "history.db");
+    const problems: string[] = [];
+    class SmallDatabase extends DatabaseSync {
+      constructor(...args: ConstructorParameters<typeof DatabaseSync>) {
+        super(...args);
+        this.exec("PRAGMA max_page_count = 40");
+      }
+    }
+    const store = new SqliteStore({ database: SmallDatabase, path, onProblem: (problem) => problems.push(problem) });
+    stores.push(store);
+    store.append(draftOf("kept"), NO_BODIES, []);
+    store.get("kept");
+    for (let i = 0; i < 10; i++) {
+      store.append(draftOf(`big${i}`), { request: Buffer.alloc(50_000), response: undefined }, []);
+      store.list({ limit: 1 });
+    }
+    expect(problems).toEqual(["database or disk is full"]);
+    expect(store.stats()).toMatchObject({ isRecording: false, problem: problems[0] });
+    expect(store.stats().dropped).toBeGreaterThan(6);
+    expect(store.get("kept")?.seq).toBe(1);
+    expect(store.list({ limit: 100 })).toHaveLength(store.stats().count);
+    store.clear();
+    expect(store.append(draftOf("after"), NO_BODIES, [])).toBeDefined();
+    expect(store.get("after")).toBeDefined();
+  });
+});
+
+describe("openStore", () => {
+  it("gives agents of one folder a history each, and the first one's again to the next", async () => {
+    const stateDir = newFolder();
+    const first = await openIn(stateDir);
+    const second = await openIn(stateDir);
+    expect([first.key, second.key]).toEqual(storeKeys("/project").slice(0, 2));
+    expect(first.notices).toEqual([]);
+    expect(second.notices).toEqual(["another agent records in this folder: this one keeps a history of its own"]);
+    first.store.append(draftOf("a"), NO_BODIES, []);
+    second.store.append(draftOf("b"), NO_BODIES, []);
+    expect(second.store.get("a")).toBeUndefined();
+    first.store.close();
+    const third = await openIn(stateDir);
+    expect(third.key).toBe(first.key);
+    expect(third.store.get("a")).toBeDefined();
+  });
+
+  it("gives the stored histories that nobody holds", async () => {
+    const stateDir = newFolder();
+    const [first, second] = [await openIn(stateDir), await openIn(stateDir)];
+    first.store.append(draftOf("a"), NO_BODIES, []);
+    second.store.append(draftOf("b"), NO_BODIES, []);
+    second.store.close();
+    const found = await openStoredHistory({ stateDir, folder: "/project" });
+    stores.push(...found);
+    expect(found.map((store) => store.list({ limit: 9 }).map(({ id }) => id))).toEqual([["b"]]);
+    expect(await openStoredHistory({ stateDir, folder: "/other" })).toEqual([]);
+  });
+
+  it.each([
+    ["random bytes", () => Buffer.from("this is no database at all, only a text that is long enough".repeat(100))],
+    [
+      "a damaged page",
+      (content: Buffer) => {
+        content.fill(0xee, 4_096);
+        return content;
+      },
+    ],
+  ])("sets a damaged file aside and begins a new one: %s", async (_what, damage) => {
+    const stateDir = newFolder();
+    const { store, key } = await openIn(stateDir);
+    for (let i = 0; i < 50; i++) store.append(draftOf(`a${i}`), NO_BODIES, []);
+    store.close();
+    const path = join(inspectorFolder(stateDir), `${key}.db`);
+    const damaged = damage(readFileSync(path));
+    writeFileSync(path, damaged);
+    const again = await openIn(stateDir);
+    expect(again.notices).toHaveLength(1);
+    expect(again.notices[0]).toMatch(/were damaged; they are kept as /);
+    const aside = again.notices[0]?.split("kept as ")[1] ?? "";
+    expect(readFileSync(aside).equals(damaged)).toBe(true);
+    expect(again.store.kind).toBe("sqlite");
+    expect(again.store.append(draftOf("a"), NO_BODIES, [])?.id).toBe("a");
+    expect(again.store.get("a")).toBeDefined();
+  });
+
+  it("begins anew where the file is empty", async () => {
+    const stateDir = newFolder();
+    const { store, key } = await openIn(stateDir);
+    store.close();
+    truncateSync(join(inspectorFolder(stateDir), `${key}.db`), 0);
+    expect((await openIn(stateDir)).store.kind).toBe("sqlite");
+  });
+
+  it("leaves the file of a later version alone and records in memory", async () => {
+    const stateDir = newFolder();
+    const { store, key } = await openIn(stateDir);
+    store.close();
+    const path = join(inspectorFolder(stateDir), `${key}.db`);
+    const db = new DatabaseSync(path);
+    db.exec("PRAGMA user_version = 99");
+    db.close();
+    const before = readFileSync(path);
+    const again = await openIn(stateDir);
+    expect(again.store.kind).toBe("memory");
+    expect(again.notices[0]).toMatch(/memory only: it was written by a later version/);
+    expect(readFileSync(path).equals(before)).toBe(true);
+  });
+
+  it("records in memory where there is no SQLite or no folder, and says so", async () => {
+    const notices: string[] = [];
+    const onNotice = (text: string): number => notices.push(text);
+    const stateDir = newFolder();
+    const none = await openStore({ stateDir, folder: "/p", onNotice, loadDatabase: async () => undefined });
+    writeFileSync(join(stateDir, "inspector"), "a file where the folder should be");
+    const blocked = await openStore({ stateDir, folder: "/p", onNotice });
+    expect([none.store.kind, blocked.store.kind]).toEqual(["memory", "memory"]);
+    expect(notices[0]).toBe("exchanges are recorded in memory only: this Node has no SQLite");
+    expect(notices[1]).toMatch(/^exchanges are recorded in memory only: EEXIST/);
+  });
+});
