@@ -27,7 +27,10 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["auth/", "cluster/"],
     // The listener takes its handlers as arguments, so it knows none of the others.
     ["control/", "ingress/", "admin/", "inbox/", "listener/"],
+    // Joins rooms that do not know each other.
+    ["operator.ts"],
     ["relay.ts"],
+    ["cli/"],
     ["create-relay.ts", "cli.ts"],
     ["index.ts"],
     ["bin.ts"],

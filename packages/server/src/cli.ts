@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import type { RelayConfig } from "./config/config.ts";
 import { describeConfig, flagOf } from "./config/describe.ts";
 import { loadConfig } from "./config/load.ts";
 import { SETTING_NAMES, SETTINGS, type SettingName } from "./config/schema.ts";
+import { RELAY_VERSION } from "./version.ts";
 
 /** Exit codes of `ggrok-relay`. */
 export const ExitCode = { Stopped: 0, Unexpected: 1, Usage: 2, Configuration: 3 } as const;
@@ -24,7 +24,7 @@ export function parseCommandLine(args: readonly string[], io: CliIo): Invocation
   let invocation: Invocation = { exit: ExitCode.Stopped };
   const program = new Command("ggrok-relay")
     .description("The ggrok relay: the public end of your tunnels.")
-    .version(readVersion())
+    .version(RELAY_VERSION)
     .showHelpAfterError("(ggrok-relay --help lists the flags)")
     .configureOutput({ writeOut: io.out, writeErr: io.err })
     .exitOverride()
@@ -83,11 +83,4 @@ function load(options: Record<string, unknown>, io: CliIo, then: (config: RelayC
 
 function camelCase(name: string): string {
   return name.replace(/-([a-z])/gu, (_, letter: string) => letter.toUpperCase());
-}
-
-function readVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
-  return typeof manifest === "object" && manifest !== null && "version" in manifest
-    ? String(manifest.version)
-    : "unknown";
 }

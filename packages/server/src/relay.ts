@@ -8,6 +8,7 @@ import type { FastifyInstance } from "fastify";
 import { nanoid } from "nanoid";
 import { createAdminApp } from "./admin/app.ts";
 import { addAdminRoutes } from "./admin/routes.ts";
+import type { StatusView } from "./admin/views.ts";
 import { Authenticator } from "./auth/authenticator.ts";
 import type { Principal } from "./auth/principal.ts";
 import { TokenBook } from "./auth/token-book.ts";
@@ -15,8 +16,10 @@ import { Upkeep } from "./auth/upkeep.ts";
 import type { RelayConfig } from "./config/config.ts";
 import { isLoopback } from "./config/values.ts";
 import { createConnect } from "./control/connect.ts";
+import { ConnectorDirectory } from "./control/connector.ts";
 import { AgentDirectory } from "./control/directory.ts";
 import { createIngress, type Ingress } from "./ingress/ingress.ts";
+import { TcpPorts } from "./ingress/tcp-ports.ts";
 import { RELAY_LIMITS } from "./limits.ts";
 import { createHttpListener, type HttpListener } from "./listener/http-listener.ts";
 import { createLogger, type Logger, logEvent, logListening } from "./observability/logger.ts";
@@ -27,11 +30,14 @@ import {
   type Levels,
   type Metrics,
 } from "./observability/metrics.ts";
+import { Ports } from "./registry/ports.ts";
+import { createSessions } from "./operator.ts";
 import { Registry } from "./registry/registry.ts";
 import { Reservations } from "./registry/reservations.ts";
 import { MemoryStore } from "./store/memory.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
+import { RELAY_VERSION } from "./version.ts";
 
 /** A running relay. */
 export interface Relay extends AsyncDisposable {
@@ -67,11 +73,15 @@ class RelayProcess implements Relay {
   readonly #metrics: Metrics = createMetrics();
   readonly #budget: MemoryBudget;
   readonly #directory = new AgentDirectory();
+  readonly #connectors = new ConnectorDirectory();
+  readonly #tcpPorts: TcpPorts;
+  readonly #ports: Ports;
   readonly #registry: Registry;
   readonly #ingress: Ingress;
   readonly #tokens: TokenBook;
   readonly #upkeep: Upkeep;
   readonly #app: FastifyInstance;
+  readonly #startedAt = new Date();
   #listener: HttpListener | undefined;
   #state: "starting" | "ready" | "draining" = "starting";
   #address: AddressInfo | undefined;
@@ -91,18 +101,16 @@ class RelayProcess implements Relay {
     const logger = this.#logger;
     const relayId = nanoid();
     const reservations = new Reservations({ store, names: hosts, now: Date.now });
-    this.#registry = new Registry({ names: hosts, reservations, holdMs, parkMs, logger, now: Date.now });
-    this.#ingress = createIngress({
-      router: this.#registry,
-      config,
+    this.#tcpPorts = new TcpPorts(config.bind, (socket, host) => this.#ingress.onTcp(socket, host));
+    this.#ports = new Ports(config.tcpPorts, (port, host) => this.#tcpPorts.open(port, host));
+    this.#registry = new Registry({
+      names: hosts,
+      reservations,
+      holdMs,
+      parkMs,
+      ports: this.#ports,
       logger,
-      relayId,
-      metrics: {
-        countExchange: (record) => countExchange(this.#metrics, record),
-        countRedispatch: () => {
-          this.#metrics.redispatches += 1;
-        },
-      },
+      now: Date.now,
     });
     const tokens = new TokenBook({ tokens: config.tokens, adminToken: config.adminToken, store, now: Date.now });
     this.#tokens = tokens;
@@ -110,9 +118,23 @@ class RelayProcess implements Relay {
     this.#upkeep = new Upkeep({ store, tokens, registry: this.#registry, reservations, logger });
     const { allowAnonymous, trustProxy } = config;
     const authenticator = new Authenticator({ tokens, allowAnonymous, trustProxy });
+    this.#ingress = createIngress({
+      router: this.#registry,
+      config,
+      logger,
+      relayId,
+      tcp: { router: this.#registry, authenticator },
+      metrics: {
+        countExchange: (record) => countExchange(this.#metrics, record),
+        countRedispatch: () => {
+          this.#metrics.redispatches += 1;
+        },
+      },
+    });
     const connect = createConnect({
       authenticator,
       directory: this.#directory,
+      connectors: this.#connectors,
       registry: this.#registry,
       metrics: this.#metrics,
       budget: this.#budget,
@@ -122,6 +144,7 @@ class RelayProcess implements Relay {
       parkMs,
       domain: config.domain,
       publicUrl: config.publicUrl,
+      clientOf: (req) => this.#ingress.clientOf(req),
       isDraining: () => this.#state === "draining",
     });
     this.#app = createAdminApp({
@@ -134,11 +157,21 @@ class RelayProcess implements Relay {
         return this.#listener.server;
       },
     });
+    const { domain, publicUrl } = config;
     addAdminRoutes(this.#app, {
       authenticator,
+      tokens,
+      store,
+      names: hosts,
+      registry: this.#registry,
+      sessions: createSessions(this.#directory, this.#registry),
+      version: RELAY_VERSION,
+      publicOrigin: publicUrl ?? (domain === undefined || domain === "localhost" ? undefined : `https://${domain}`),
       state: () => this.#state,
-      // Nobody may read them without an admin token, so nothing is measured either.
-      metrics: authenticator.hasAdmin ? createMetricsReader(this.#metrics, () => this.#levels()) : undefined,
+      status: () => this.#status(store),
+      isCertifiable: (host) =>
+        host === domain || host === publicHost || this.#registry.serves(host) || reservations.isReservedHost(host),
+      metrics: createMetricsReader(this.#metrics, () => this.#levels()),
     });
   }
 
@@ -182,6 +215,9 @@ class RelayProcess implements Relay {
     this.#ingress.destroy();
     this.#registry.releaseParked();
     for (const agent of this.#directory.all) agent.destroy(new GgrokError("ERR_GGROK_RELAY_DRAINING"));
+    for (const connector of this.#connectors.all) connector.destroy(new GgrokError("ERR_GGROK_RELAY_DRAINING"));
+    this.#ports.close();
+    this.#tcpPorts.destroy();
     this.#listener?.destroy();
     await this.#app.close();
     // Last: requests on open connections still ask whose a name is.
@@ -195,6 +231,31 @@ class RelayProcess implements Relay {
   #endSessionsOf(principal: Principal): void {
     const error = new GgrokError("ERR_GGROK_TOKEN_REFUSED", { message: "the token was revoked or has expired" });
     for (const agent of this.#directory.all) if (agent.rights === principal) agent.destroy(error);
+    for (const connector of this.#connectors.all) if (connector.principal === principal) connector.destroy(error);
+    this.#ingress.endConnectionsOf(principal);
+  }
+
+  #status(store: Store): StatusView {
+    const { domain, publicUrl } = this.#config;
+    const levels = this.#levels();
+    return {
+      state: this.#state,
+      isOverloaded: false,
+      version: RELAY_VERSION,
+      startedAt: this.#startedAt.toISOString(),
+      domain: domain ?? null,
+      publicUrl: publicUrl ?? null,
+      store: store.isDurable ? "sqlite" : "memory",
+      sessions: levels.sessions,
+      lostSessions: levels.lostSessions,
+      tunnels: levels.endpoints,
+      tokens: this.#tokens.storedCount,
+      reservations: store.reservations(Date.now()).length,
+      openExchanges: levels.openExchanges,
+      parkedExchanges: levels.parkedExchanges,
+      eventLoopLagMs: 0,
+      memoryBytes: process.memoryUsage.rss(),
+    };
   }
 
   #levels(): Levels {
@@ -221,6 +282,7 @@ class RelayProcess implements Relay {
     );
     // Then the port: the next process can have it while this one finishes.
     this.#listener?.stopAccepting();
+    this.#ports.close();
     // Then the visitors' side: nothing is parked any more, since nobody comes back to this process.
     const exchangesEnded = this.#ingress.close();
     this.#registry.releaseParked();
@@ -228,7 +290,9 @@ class RelayProcess implements Relay {
     const finished = new AbortController();
     const { signal } = finished;
     const timeUp = delay(graceMs, undefined, { signal }).catch(() => {});
-    await Promise.race([Promise.all([exchangesEnded, this.#drainAgents(graceMs, deadline, signal)]), timeUp]);
+    const connectorsEnded = this.#connectors.all.map((connector) => connector.drain(graceMs));
+    const agentsEnded = this.#drainAgents(graceMs, deadline, signal);
+    await Promise.race([Promise.all([exchangesEnded, agentsEnded, ...connectorsEnded]), timeUp]);
     finished.abort();
     // The last bytes and the closing handshakes are still on their way.
     await this.#listener?.settled(RELAY_LIMITS.goodbyeMs);

@@ -11,7 +11,7 @@ export interface AdminAppOptions {
 export function createAdminApp(options: AdminAppOptions): FastifyInstance {
   const app = Fastify({
     logger: false,
-    // Nothing here takes a body yet.
+    // A token's rights at most.
     bodyLimit: 16_384,
     exposeHeadRoutes: true,
     serverFactory: (handler) => options.createServer((req, res) => handler(req, res)),

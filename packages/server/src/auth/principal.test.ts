@@ -70,6 +70,9 @@ describe("paths", () => {
 });
 
 describe("kinds and ports", () => {
+  it("leave paths to HTTP", () => {
+    expect(principal({ paths: ["/alice"] }).mayBind({ kind: "tcp", names: ["db"] })).toBe(true);
+  });
   it("are checked when they are asked for", () => {
     const limited = principal({
       kinds: ["tcp"],

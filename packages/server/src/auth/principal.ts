@@ -36,12 +36,12 @@ export class Principal implements BindRights {
 
   /** Whether the principal may publish there. */
   mayBind(question: RightsQuestion): boolean {
-    const { port, path = "" } = question;
+    const { port, path } = question;
     return (
       this.may("bind") &&
       this.#grant.kinds.includes(question.kind) &&
       question.names.some((name) => this.#matchesName(name)) &&
-      this.#paths.some((matches) => matches(path === "" ? "/" : path)) &&
+      (path === undefined || this.#paths.some((matches) => matches(path === "" ? "/" : path))) &&
       (port === undefined || this.#grant.ports.some(([first, last]) => port >= first && port <= last))
     );
   }

@@ -4,6 +4,7 @@ import type { Agent } from "./agent.ts";
 export class AgentDirectory {
   readonly #bySession = new Map<string, Agent>();
   readonly #current = new Map<string, Agent>();
+  readonly #since = new Map<Agent, number>();
   readonly #perPrincipal = new Map<string, number>();
 
   get size(): number {
@@ -12,6 +13,11 @@ export class AgentDirectory {
 
   get all(): readonly Agent[] {
     return [...this.#bySession.values()];
+  }
+
+  /** When the agent said hello, by the wall clock. */
+  sinceOf(agent: Agent): number {
+    return this.#since.get(agent) ?? Date.now();
   }
 
   countOf(principal: string): number {
@@ -29,6 +35,7 @@ export class AgentDirectory {
 
   add(agent: Agent): void {
     this.#bySession.set(agent.id, agent);
+    this.#since.set(agent, Date.now());
     this.#current.set(keyOf(agent), agent);
     this.#perPrincipal.set(agent.principal, this.countOf(agent.principal) + 1);
   }
@@ -36,6 +43,7 @@ export class AgentDirectory {
   /** False when it was not there. */
   remove(agent: Agent): boolean {
     if (!this.#bySession.delete(agent.id)) return false;
+    this.#since.delete(agent);
     if (this.#current.get(keyOf(agent)) === agent) this.#current.delete(keyOf(agent));
     const left = this.countOf(agent.principal) - 1;
     if (left > 0) this.#perPrincipal.set(agent.principal, left);

@@ -5,7 +5,7 @@ export interface RightsQuestion {
   readonly kind: Kind;
   /** Every way to say the name: the bare name, the whole host. One match is enough. */
   readonly names: readonly string[];
-  /** Path prefix, empty for the whole host. */
+  /** Path prefix, empty for the whole host; left out where there are no paths. */
   readonly path?: string;
   /** A public TCP port. */
   readonly port?: number;
