@@ -28,11 +28,27 @@ const programs = {
   },
   puma: { commands: ["puma"], packages: ["puma"], elsewhere: "Puma: `gem install puma`" },
   rails: { commands: ["rails"], packages: ["ruby-railties"], elsewhere: "Rails: `gem install railties`" },
+  microsocks: {
+    commands: ["microsocks"],
+    packages: ["microsocks"],
+    elsewhere: "microsocks: https://github.com/rofl0r/microsocks, `brew install microsocks`",
+  },
+  openssl: { commands: ["openssl"], packages: ["openssl"], elsewhere: "openssl: https://www.openssl.org" },
   curl: { commands: ["curl"], packages: ["curl"], elsewhere: "curl: https://curl.se/download.html" },
 };
 
 /** What `npm test` needs. */
-export const TEST_PROGRAMS = ["chromium", "curl", "django", "faketime", "prlimit", "puma", "rails"];
+export const TEST_PROGRAMS = [
+  "chromium",
+  "curl",
+  "django",
+  "faketime",
+  "microsocks",
+  "openssl",
+  "prlimit",
+  "puma",
+  "rails",
+];
 
 /** The path of the first of these commands that is installed. System folders count even where PATH leaves them out. */
 function find(commands) {

@@ -12,10 +12,10 @@ export class ProxyClient {
   speaksHttp = false;
 
   /** @param onLate the next request did not come in time; `isFirst`: there has been none yet */
-  constructor(socket: Duplex, onLate: (isFirst: boolean) => void) {
+  constructor(socket: Duplex, headTimeoutMs: number, onLate: (isFirst: boolean) => void) {
     this.socket = socket;
     this.#onLate = onLate;
-    this.#arm(PROXY_LIMITS.HEAD_TIMEOUT_MS);
+    this.#arm(headTimeoutMs);
     socket.once("close", () => this.#disarm());
   }
 

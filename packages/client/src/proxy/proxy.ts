@@ -20,6 +20,8 @@ export interface ProxyOptions extends ExitOptions {
   readonly onExchange?: OnProxyExchange;
   /** Clients at a time; default: {@link PROXY_LIMITS}. */
   readonly clientsMax?: number;
+  /** From the first byte to a whole request; default: {@link PROXY_LIMITS}. */
+  readonly headTimeoutMs?: number;
 }
 
 /** A forward proxy that is handed its connections, wherever they come from. */
@@ -78,7 +80,7 @@ class OnePortProxy implements ForwardProxy {
     }
     const isFull = this.#clients.size >= clientsMax;
     const late = new AbortController();
-    const client = new ProxyClient(socket, (isFirst) => {
+    const client = new ProxyClient(socket, this.#options.headTimeoutMs ?? PROXY_LIMITS.HEAD_TIMEOUT_MS, (isFirst) => {
       late.abort(new Error("too slow"));
       this.#onLate(client, isFirst);
     });
