@@ -1,4 +1,4 @@
-import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type NetConnectOpts, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { ResetCode } from "@ggrok/protocol";
 import { errorCode, UpstreamError } from "./failure.ts";
@@ -34,6 +34,10 @@ export function createDial(target: Target, tls: UpstreamTls = {}): Dial {
   };
 
   return (o, done) => {
+    if (target.socketPath !== undefined) {
+      open({ path: target.socketPath, allowHalfOpen: o.allowHalfOpen }, done);
+      return;
+    }
     if (!target.isLocalhostName) {
       openTcp(target.hostname, target.port, o.allowHalfOpen, (error, socket) => {
         if (socket === undefined) done(error);
@@ -80,14 +84,11 @@ export function forgiveWrites(socket: Socket): Socket {
 }
 
 function openTcp(host: string, port: number, allowHalfOpen: boolean, done: DialCallback): void {
-  const socket = connectTcp({
-    host,
-    port,
-    allowHalfOpen,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 60_000,
-  });
+  open({ host, port, allowHalfOpen, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, done);
+}
+
+function open(options: NetConnectOpts, done: DialCallback): void {
+  const socket = connectTcp(options);
   settle(socket, "connect", done, (error) => {
     const isLate = errorCode(error) === "ETIMEDOUT";
     return new UpstreamError(isLate ? ResetCode.UpstreamTimeout : ResetCode.UpstreamRefused, errorCode(error), error);

@@ -10,6 +10,8 @@ import {
 } from "@ggrok/protocol";
 import type { ExchangeTap, OpenTap } from "./exchange-tap.ts";
 import { errorCode, resetCodeOfError } from "./failure.ts";
+import type { HeldAnswer } from "./held-answer.ts";
+import type { HostSignature } from "./host-signature.ts";
 import { FORWARD_LIMITS } from "./limits.ts";
 
 /** What the screen, the JSON lines and the inspector hear of an exchange. */
@@ -42,6 +44,21 @@ export interface ExchangeOwner {
   onDone(exchange: Exchange): void;
 }
 
+/** The head of an answer that is kept back. */
+export interface HeldHead {
+  readonly status: number;
+  readonly reason: string;
+  readonly rawFields: HeaderList;
+}
+
+/** Stands between the app's final answer and the visitor; an answer that switches protocols passes it by. */
+export interface AnswerEditor {
+  /** Keeps an answer back until more of it is known; undefined: it goes on. */
+  hold?(exchange: Exchange, head: HeldHead): HeldAnswer | undefined;
+  /** The fields for the visitor. */
+  edit(fields: HeaderList, status: number): HeaderList;
+}
+
 /**
  * What the ways to the app share: the stream's answering half, the counts, and one end. The reading half and the connection
  * belong to the way that was chosen.
@@ -55,6 +72,10 @@ export class Exchange {
   isRequestWhole: boolean;
   /** Where the exchange stands among its owner's: used by the owner alone. */
   place = -1;
+  /** What becomes of the answer; undefined: it passes as it is. */
+  editor: AnswerEditor | undefined;
+  /** Set when the app refused the host and the exchange goes to it a second time, under the local one. */
+  hostRetry: HostSignature | undefined;
 
   readonly #owner: ExchangeOwner;
   readonly #tap: ExchangeTap | undefined;
@@ -62,6 +83,7 @@ export class Exchange {
   #status: number | undefined;
   #informationalHeads = 0;
   #isDone = false;
+  #held: HeldAnswer | undefined;
 
   constructor(owner: ExchangeOwner, stream: MuxStream, head: HttpOpenHead, isRequestWhole: boolean) {
     this.stream = stream;
@@ -110,7 +132,13 @@ export class Exchange {
   /** Sends the final head without its hop-by-hop fields. @returns false when it was too large and the exchange failed */
   sendHead(status: number, reason: string, rawFields: HeaderList): boolean {
     if (this.#isDone) return false;
-    const fields = removeHopByHop(rawFields);
+    const { editor } = this;
+    if (editor?.hold !== undefined) {
+      this.#held = editor.hold(this, { status, reason, rawFields });
+      if (this.#held !== undefined) return true;
+    }
+    const endToEnd = removeHopByHop(rawFields);
+    const fields = editor === undefined ? endToEnd : editor.edit(endToEnd, status);
     const count = fields.length / 2;
     if (count > FORWARD_LIMITS.RESPONSE_FIELDS_MAX) {
       this.fail(
@@ -134,6 +162,7 @@ export class Exchange {
 
   /** @returns false when the stream is full; its `onDrain` follows */
   write(chunk: Buffer): boolean {
+    if (this.#held !== undefined) return this.#held.write(chunk);
     this.bytesOut += chunk.length;
     if (this.#tap !== undefined && !this.#isDone) this.#tap.onResponseData(chunk);
     return this.stream.write(chunk);
@@ -142,6 +171,10 @@ export class Exchange {
   /** The answer is whole. What the visitor still sends is not wanted. */
   finish(rawTrailers: HeaderList): void {
     if (this.#isDone) return;
+    if (this.#held !== undefined) {
+      this.#held.finish(rawTrailers);
+      return;
+    }
     const trailers = rawTrailers.length === 0 ? rawTrailers : removeHopByHop(rawTrailers);
     if (trailers.length > 0) this.#tap?.onResponseTrailers(rawTrailers);
     if (trailers.length > 0 && trailers.length <= 2 * FORWARD_LIMITS.RESPONSE_FIELDS_MAX) {
@@ -151,6 +184,11 @@ export class Exchange {
     }
     if (!this.isRequestWhole) this.stream.reset(ResetCode.StopSending);
     this.#settle(undefined);
+  }
+
+  /** What was kept back is sent now, or never: the next answer goes its way. */
+  dropHeld(): void {
+    this.#held = undefined;
   }
 
   /** Both directions of an upgraded connection have ended. */

@@ -48,6 +48,16 @@ export function errorCode(error: unknown): string {
 /** Methods of RFC 9110 9.2.2 that may be sent again without asking. */
 const IDEMPOTENT_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "PUT"]);
 
+/** Whether doing it twice is the same as doing it once. */
+export function isIdempotent(method: string): boolean {
+  return IDEMPOTENT_METHODS.has(method);
+}
+
+/** Whether undici gave up because of a 100 (Continue) that no Expect had asked for. */
+export function isUnaskedContinue(error: unknown): boolean {
+  return errorCode(error) === "UND_ERR_SOCKET" && error instanceof Error && error.message === "bad response";
+}
+
 /**
  * Whether a request may be sent again after its kept connection ended with `error`: an app closes an idle connection when it
  * likes, also at the moment it is used again. The caller knows that no byte of an answer came and that there was no body.

@@ -1,15 +1,16 @@
-import { Agent, type ClientRequestArgs } from "node:http";
-import type { Duplex } from "node:stream";
 import { type HeaderList, type HttpOpenHead, type MuxStream, ResetCode, type StreamHandler } from "@ggrok/protocol";
 import { choosePath } from "./choose-path.ts";
-import { createDial, type Dial, forgiveWrites, type UpstreamTls } from "./dial.ts";
+import type { UpstreamTls } from "./dial.ts";
 import { Exchange, type ExchangeEvent, type ExchangeOwner } from "./exchange.ts";
 import type { OpenTap } from "./exchange-tap.ts";
+import type { HeaderRules } from "./header-rules.ts";
+import type { HostHeader } from "./host-header.ts";
 import { FastExchange } from "./http-fast.ts";
 import { FullExchange } from "./http-full.ts";
-import { LanePool } from "./lane-pool.ts";
 import { FORWARD_LIMITS } from "./limits.ts";
-import { joinTarget, type Target } from "./target.ts";
+import { isBelow, type Mount } from "./mounts.ts";
+import { Route } from "./route.ts";
+import { originForm, type Target } from "./target.ts";
 import { UpgradeExchange } from "./upgrade.ts";
 
 /** Hands the exchanges of one tunnel to its app. */
@@ -24,14 +25,28 @@ export interface Forwarder {
   destroy(): void;
 }
 
-/** What a forwarder is made of. */
-export interface ForwarderOptions {
+/** How a tunnel's exchanges reach its apps, as the user asked for it. */
+export interface ForwardPlan {
   readonly target: Target;
-  /** Name of the tunnel, for the events. */
-  readonly tunnel: string;
+  /** Apps below a path of their own; the longest path that fits wins. */
+  readonly mounts?: readonly Mount[];
+  /** Mounted apps do not see the path they are mounted at. */
+  readonly isPrefixStripped?: boolean;
   /** Longest silence of the app; none by default. */
   readonly timeoutMs?: number;
   readonly tls?: UpstreamTls;
+  /** Default: `auto`. */
+  readonly hostHeader?: HostHeader;
+  readonly requestRules?: HeaderRules;
+  readonly responseRules?: HeaderRules;
+}
+
+/** What a forwarder is made of. */
+export interface ForwarderOptions extends ForwardPlan {
+  /** Name of the tunnel, for the events. */
+  readonly tunnel: string;
+  /** A line for people. */
+  readonly onNotice?: (text: string) => void;
   readonly onExchange?: (event: ExchangeEvent) => void;
   /** Asked once for each exchange. */
   readonly openTap?: OpenTap;
@@ -50,9 +65,9 @@ class TargetForwarder implements Forwarder, ExchangeOwner {
   readonly onEvent: ((event: ExchangeEvent) => void) | undefined;
   readonly openTap: OpenTap | undefined;
   readonly #options: ForwarderOptions;
-  readonly #dial: Dial;
-  readonly #lanes: LanePool;
-  readonly #agent: Agent;
+  readonly #main: Route;
+  /** The longest path first. */
+  readonly #mounts: readonly Route[];
   /**
    * In no order: each knows its place, and the last one fills a gap. A Set would chain its outgrown tables, and with them
    * keep ended exchanges from being collected young: 3 us a request.
@@ -72,9 +87,10 @@ class TargetForwarder implements Forwarder, ExchangeOwner {
     this.openTap = options.openTap;
     this.#openMax = options.openExchangesMax ?? FORWARD_LIMITS.OPEN_EXCHANGES_MAX;
     this.#waitingMax = options.waitingExchangesMax ?? FORWARD_LIMITS.WAITING_EXCHANGES_MAX;
-    this.#dial = createDial(options.target, options.tls);
-    this.#lanes = new LanePool(this.#dial);
-    this.#agent = createAgent(this.#dial);
+    this.#main = this.#createRoute({ prefix: "", target: options.target });
+    this.#mounts = (options.mounts ?? [])
+      .toSorted((a, b) => b.prefix.length - a.prefix.length)
+      .map((mount) => this.#createRoute(mount));
   }
 
   get openExchanges(): number {
@@ -108,34 +124,61 @@ class TargetForwarder implements Forwarder, ExchangeOwner {
     for (const exchange of [...this.#open]) {
       exchange.fail(ResetCode.Draining, "the agent stopped", { notProcessed: !exchange.stream.dispatched });
     }
-    this.#lanes.destroy();
-    this.#agent.destroy();
+    for (const route of [this.#main, ...this.#mounts]) route.destroy();
     this.#closeIfEmpty();
   }
 
+  #createRoute(mount: Mount): Route {
+    const { tls, hostHeader, requestRules, responseRules, onNotice, isPrefixStripped } = this.#options;
+    return new Route({
+      ...mount,
+      isPrefixStripped: isPrefixStripped === true,
+      hostHeader: hostHeader ?? { mode: "auto" },
+      ...(tls !== undefined && { tls }),
+      ...(requestRules !== undefined && { requestRules }),
+      ...(responseRules !== undefined && { responseRules }),
+      ...(onNotice !== undefined && { onNotice }),
+      restart: (exchange) => this.#restart(exchange),
+    });
+  }
+
   #start(stream: MuxStream, head: HttpOpenHead, fin: boolean): void {
-    const { target, timeoutMs } = this.#options;
     const exchange = new Exchange(this, stream, head, fin);
     exchange.place = this.#open.push(exchange) - 1;
-    const path = joinTarget(target, head.target);
-    switch (choosePath(head, fin)) {
-      case "fast":
-        new FastExchange({ exchange, target: path, lanes: this.#lanes, timeoutMs });
-        break;
-      case "full":
-        new FullExchange({
-          exchange,
-          target: path,
-          authority: target.authority,
-          agent: this.#agent,
-          dial: this.#dial,
-          timeoutMs,
-        });
-        break;
-      case "upgrade":
-        new UpgradeExchange({ exchange, target: path, authority: target.authority, dial: this.#dial, timeoutMs });
-        break;
+    this.#launch(exchange, fin);
+  }
+
+  /** Begins again with an exchange of which the visitor has seen nothing; out of the HTTP client's own handling of its end. */
+  #restart(exchange: Exchange): void {
+    setImmediate(() => {
+      if (!exchange.isDone) this.#launch(exchange, exchange.isRequestWhole);
+    });
+  }
+
+  #launch(exchange: Exchange, isWhole: boolean): void {
+    const { timeoutMs } = this.#options;
+    const { head } = exchange;
+    const route = this.#mounts.length === 0 ? this.#main : this.#routeOf(head.target);
+    const target = route.pathOf(head.target);
+    const fields = route.dress(exchange);
+    const { authority } = route.target;
+    const path = choosePath(head, isWhole);
+    if (path === "fast" && !route.takesFullPath) {
+      const onUnaskedContinue = (): void => {
+        route.takesFullPath = true;
+        this.#restart(exchange);
+      };
+      new FastExchange({ exchange, target, fields, lanes: route.lanes, timeoutMs, onUnaskedContinue });
+    } else if (path === "upgrade") {
+      new UpgradeExchange({ exchange, target, fields, authority, dial: route.dial, timeoutMs });
+    } else {
+      new FullExchange({ exchange, target, fields, authority, agent: route.agent, dial: route.dial, timeoutMs });
     }
+  }
+
+  #routeOf(requestTarget: string): Route {
+    const path = originForm(requestTarget);
+    return this.#mounts.find(({ prefix }) => isBelow(path, prefix)) ?? this.#main;
   }
 
   onDone(exchange: Exchange): void {
@@ -156,8 +199,7 @@ class TargetForwarder implements Forwarder, ExchangeOwner {
 
   #closeIfEmpty(): void {
     if (this.#onEmpty === undefined || this.openExchanges > 0) return;
-    this.#lanes.close();
-    this.#agent.destroy();
+    for (const route of [this.#main, ...this.#mounts]) route.close();
     this.#onEmpty();
   }
 }
@@ -203,21 +245,4 @@ class WaitingExchange implements StreamHandler {
     if (this.#trailers !== undefined) handler.onTrailers(this.#trailers);
     else if (!isFull) this.stream.resume();
   }
-}
-
-function createAgent(dial: Dial): Agent {
-  const agent = new Agent({
-    keepAlive: true,
-    scheduling: "lifo",
-    maxFreeSockets: FORWARD_LIMITS.IDLE_CONNECTIONS_MAX,
-    timeout: FORWARD_LIMITS.IDLE_CONNECTION_MS,
-  });
-  agent.createConnection = (_options: ClientRequestArgs, done?: (error: Error | null, socket: Duplex) => void) => {
-    dial({ allowHalfOpen: false }, (error, socket) => {
-      // Node asks for a socket beside an error; it looks at the error first.
-      done?.(error, (socket === undefined ? undefined : forgiveWrites(socket)) as Duplex);
-    });
-    return undefined;
-  };
-  return agent;
 }

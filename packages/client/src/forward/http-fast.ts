@@ -1,7 +1,7 @@
 import { getField, type HeaderList, ResetCode, type StreamHandler, type StreamReset } from "@ggrok/protocol";
 import type { Dispatcher } from "undici";
 import type { Exchange } from "./exchange.ts";
-import { isSafeToRepeat } from "./failure.ts";
+import { isIdempotent, isSafeToRepeat, isUnaskedContinue } from "./failure.ts";
 import { reasonOfUtf8, textFields } from "./headers.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import type { Lane, LanePool } from "./lane-pool.ts";
@@ -13,6 +13,7 @@ import type { Lane, LanePool } from "./lane-pool.ts";
 export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
   readonly #exchange: Exchange;
   readonly #lanes: LanePool;
+  readonly #onUnaskedContinue: () => void;
   readonly #request: Dispatcher.DispatchOptions & { readonly servername: string };
   readonly #timer: IdleTimer | undefined;
   #lane: Lane;
@@ -22,15 +23,24 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
   #isOnKeptConnection = false;
   #wasRetried = false;
 
-  constructor(o: { exchange: Exchange; target: string; lanes: LanePool; timeoutMs: number | undefined }) {
+  constructor(o: {
+    exchange: Exchange;
+    target: string;
+    fields: HeaderList;
+    lanes: LanePool;
+    timeoutMs: number | undefined;
+    /** The app sent a 100 nobody asked for, which undici does not take: the exchange begins anew another way. */
+    onUnaskedContinue: () => void;
+  }) {
     const { head, stream } = o.exchange;
     this.#exchange = o.exchange;
     this.#lanes = o.lanes;
+    this.#onUnaskedContinue = o.onUnaskedContinue;
     this.#request = {
       path: o.target,
       method: head.method,
       // undici reads the list and leaves it as it is.
-      headers: head.fields as string[],
+      headers: o.fields as string[],
       // The lane makes its own TLS: this only spares undici the search for a name in Host.
       servername: "upstream",
     };
@@ -112,7 +122,9 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
       return;
     }
     this.#timer?.stop();
-    if (this.#isAnswerWhole()) this.#exchange.finish([]);
+    const { isDone, isAnswered, head } = this.#exchange;
+    if (!isDone && !isAnswered && isUnaskedContinue(error) && isIdempotent(head.method)) this.#onUnaskedContinue();
+    else if (this.#isAnswerWhole()) this.#exchange.finish([]);
     else this.#exchange.failWith(error);
     this.#lanes.give(this.#lane);
   }

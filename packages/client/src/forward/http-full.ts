@@ -41,6 +41,7 @@ export class FullExchange implements StreamHandler {
   constructor(o: {
     exchange: Exchange;
     target: string;
+    fields: HeaderList;
     authority: string;
     agent: Agent;
     dial: Dial;
@@ -50,7 +51,7 @@ export class FullExchange implements StreamHandler {
     this.#agent = o.agent;
     this.#dial = o.dial;
     const { head, stream, isRequestWhole } = o.exchange;
-    const { fields, length } = frameBody(head.method, head.fields, isRequestWhole, o.authority);
+    const { fields, length } = frameBody(head.method, o.fields, isRequestWhole, o.authority);
     this.#owedBytes = length;
     this.#options = {
       method: head.method,

@@ -20,6 +20,11 @@ export const FORWARD_LIMITS = {
   IDLE_CONNECTION_MS: 4_000,
   /** Connections kept unused at most. */
   IDLE_CONNECTIONS_MAX: 256,
+  /**
+   * Bytes of a 400 or 403 kept back to see whether a development server refuses the host. Django's and Rails' pages are
+   * larger; what tells them apart stands in their first lines.
+   */
+  HELD_ANSWER_BYTES_MAX: 16_384,
   /** How long a connection to the app may take to open: a host that drops packets would hold the visitor for minutes. */
   CONNECT_TIMEOUT_MS: 10_000,
 } as const;

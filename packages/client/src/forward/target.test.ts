@@ -38,12 +38,24 @@ describe("parseTarget", () => {
     ["http://h/a?b", "no query"],
     ["http://h/#b", "no query"],
     ["http://h/a b", "percent-encoded"],
-    ["unix:/run/app.sock", "no targets yet"],
-    ["file:///srv", "no targets yet"],
+    ["unix:app.sock", "whole path"],
+    ["unix://host/app.sock", "whole path"],
+    ["file:srv", "whole path"],
+    ["file://host/srv", "whole path"],
+    ["file:///srv?x", "no query"],
   ])("refuses %j with a sentence", (text, words) => {
     expect(() => parseTarget(text)).toThrow(
       expect.objectContaining({ code: "ERR_GGROK_CONFIG_INVALID", message: expect.stringContaining(words) }),
     );
+  });
+
+  it.each([
+    ["unix:/run/app.sock", { socketPath: "/run/app.sock", label: "unix:/run/app.sock" }],
+    ["UNIX:///run/app.sock", { socketPath: "/run/app.sock", label: "unix:/run/app.sock" }],
+    ["file:///srv/my%20site/", { folder: "/srv/my site", label: "file:///srv/my%20site" }],
+    ["https://[::1]/b", { label: "https://[::1]/b" }],
+  ])("reads %s", (text, expected) => {
+    expect(parseTarget(text)).toMatchObject(expected);
   });
 
   it.each([

@@ -1,4 +1,6 @@
 import { isIP, isIPv6 } from "node:net";
+import { isAbsolute, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { configError } from "../config/values.ts";
 
 /** Where an agent hands a tunnel's exchanges to: from the user's command line, configuration or API, never from the wire. */
@@ -17,20 +19,28 @@ export interface Target {
   readonly isLoopback: boolean;
   /** A `localhost` name: both address families are tried. */
   readonly isLocalhostName: boolean;
+  /** As shown to people, in the events and in the local API. */
+  readonly label: string;
+  /** The app listens on this Unix socket instead of host and port. */
+  readonly socketPath?: string;
+  /** There is no app: this folder's files are served. */
+  readonly folder?: string;
 }
 
 const DEFAULT_PORT = { http: 80, https: 443 } as const;
 const HOST_NAME = /^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$/;
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//;
-const FORMS = "write a port (3000), host:port, or http://host:port/base";
+const FORMS = "write a port (3000), host:port, http://host:port/base, unix:/path.sock or file:///folder";
 
-/** Parses `3000`, `host:3000`, `http://host:port/base` or `https://…`; throws CONFIG_INVALID with a sentence that says why. */
+/**
+ * Parses `3000`, `host:3000`, `http(s)://host:port/base`, `unix:/path.sock` or `file:///folder`; throws CONFIG_INVALID with a
+ * sentence that says why. Nothing is looked up: a socket or folder may come later.
+ */
 export function parseTarget(text: string): Target {
   const trimmed = text.trim();
   if (trimmed === "") throw configError(`the target is empty: ${FORMS}`);
-  if (/^(unix|file):/i.test(trimmed)) {
-    throw configError(`"${text}": Unix sockets and folders are no targets yet: ${FORMS}`);
-  }
+  if (/^unix:/i.test(trimmed)) return parseSocket(text, trimmed.slice("unix:".length));
+  if (/^file:/i.test(trimmed)) return parseFolder(text, trimmed);
   if (/^\d+$/.test(trimmed)) return build(text, "http", "localhost", parsePort(text, trimmed), "");
 
   const schemeName = SCHEME.exec(trimmed)?.[1]?.toLowerCase();
@@ -57,13 +67,50 @@ export function parseTarget(text: string): Target {
  * user's word alone.
  */
 export function joinTarget(target: Target, requestTarget: string): string {
-  if (requestTarget.charCodeAt(0) === 0x2f /* / */) return target.basePath + requestTarget;
+  const path = originForm(requestTarget);
+  return path.charCodeAt(0) === 0x2f ? target.basePath + path : path;
+}
+
+/** A request-target without scheme and authority; the asterisk form stays as it is. */
+export function originForm(requestTarget: string): string {
+  if (requestTarget.charCodeAt(0) === 0x2f /* / */) return requestTarget;
   const scheme = SCHEME.exec(requestTarget);
   if (scheme === null) return requestTarget;
   const rest = requestTarget.slice(scheme[0].length);
   const end = rest.search(/[/?#]/);
-  if (end === -1) return `${target.basePath}/`;
-  return rest[end] === "/" ? target.basePath + rest.slice(end) : `${target.basePath}/${rest.slice(end)}`;
+  if (end === -1) return "/";
+  return rest[end] === "/" ? rest.slice(end) : `/${rest.slice(end)}`;
+}
+
+function parseSocket(text: string, rest: string): Target {
+  // `unix:///run/app.sock` means the same as `unix:/run/app.sock`.
+  const path = rest.replace(/^\/\/(?=\/)/, "");
+  if (!isAbsolute(path) || path.startsWith("//"))
+    throw configError(`"${text}": write the whole path of the socket, as in unix:/run/app.sock`);
+  return {
+    ...build(text, "http", "localhost", 80, ""),
+    isLocalhostName: false,
+    label: `unix:${path}`,
+    socketPath: path,
+  };
+}
+
+function parseFolder(text: string, url: string): Target {
+  let folder: string;
+  try {
+    folder = resolve(fileURLToPath(url));
+  } catch (cause) {
+    throw configError(`"${text}": write the whole path of the folder, as in file:///srv/site`, cause);
+  }
+  if (!/^file:\/\/\//i.test(url))
+    throw configError(`"${text}": write the whole path of the folder, as in file:///srv/site`);
+  if (/[?#]/.test(url)) throw configError(`"${text}": a target has no query and no fragment`);
+  return {
+    ...build(text, "http", "localhost", 80, ""),
+    isLocalhostName: false,
+    label: pathToFileURL(folder).href,
+    folder,
+  };
 }
 
 function splitAuthority(text: string, authority: string): { hostname: string; port: number | undefined } {
@@ -103,15 +150,17 @@ function build(text: string, scheme: "http" | "https", hostname: string, port: n
   const name = hostname.toLowerCase().replace(/\.$/, "");
   const isLocalhostName = name === "localhost" || name.endsWith(".localhost");
   const host = isIP(hostname) === 6 ? `[${hostname}]` : hostname;
+  const authority = port === DEFAULT_PORT[scheme] ? host : `${host}:${port}`;
   return {
     text,
     scheme,
     hostname,
     port,
     basePath,
-    authority: port === DEFAULT_PORT[scheme] ? host : `${host}:${port}`,
+    authority,
     isLoopback: isLocalhostName || isLoopbackAddress(name),
     isLocalhostName,
+    label: `${scheme}://${authority}${basePath}`,
   };
 }
 

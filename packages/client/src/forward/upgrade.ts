@@ -28,14 +28,21 @@ export class UpgradeExchange implements StreamHandler {
   #socket: Duplex | undefined;
   #hasAppEnded = false;
 
-  constructor(o: { exchange: Exchange; target: string; authority: string; dial: Dial; timeoutMs: number | undefined }) {
+  constructor(o: {
+    exchange: Exchange;
+    target: string;
+    fields: HeaderList;
+    authority: string;
+    dial: Dial;
+    timeoutMs: number | undefined;
+  }) {
     this.#exchange = o.exchange;
     const { head, stream } = o.exchange;
     stream.handler = this;
     const request = openRequest({
       method: head.method,
       path: o.target,
-      headers: upgradeFields(head.fields, o.authority),
+      headers: upgradeFields(o.fields, o.authority),
       setHost: false,
       maxHeaderSize: FORWARD_LIMITS.RESPONSE_HEAD_BYTES_MAX,
       createConnection: (_options, done) => {
