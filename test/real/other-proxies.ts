@@ -18,10 +18,9 @@ export async function startProxyChain(
 ): Promise<{ port: number; asked: string[] }> {
   const asked: string[] = [];
   const { key, cert } = o;
-  const server = new ProxyChain({
+  const options: ConstructorParameters<typeof ProxyChain>[0] = {
     port: 0,
     host: "127.0.0.1",
-    ...(key !== undefined && cert !== undefined && { serverType: "https" as const, httpsOptions: { key, cert } }),
     prepareRequestFunction: ({ hostname, port, username, password, isHttp }) => {
       const address = o.names?.[hostname];
       asked.push(`${isHttp ? "http" : "connect"} ${hostname}:${port}`);
@@ -30,7 +29,9 @@ export async function startProxyChain(
         ...(address !== undefined && { dnsLookup: lookupAs(address) }),
       };
     },
-  });
+  };
+  const isSecure = key !== undefined && cert !== undefined;
+  const server = new ProxyChain(isSecure ? { ...options, serverType: "https", httpsOptions: { key, cert } } : options);
   await server.listen();
   world.onEnd(() => server.close(true));
   return { port: server.port, asked };

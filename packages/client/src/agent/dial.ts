@@ -19,6 +19,7 @@ import type { RelayAddress } from "../config/relay-url.ts";
 import { WayError } from "../proxy/failure.ts";
 import { chooseProxy } from "../proxy/relay-proxy.ts";
 import { openWay } from "../proxy/way.ts";
+import { describeTlsFailure } from "./tls-failure.ts";
 
 /** Where agents connect on a relay. */
 const AGENT_PATH = "/$$ggrok";
@@ -55,6 +56,15 @@ export class DialError extends Error {
 
 /** Opens a WebSocket to the relay and wraps it; every failure is a DialError. */
 export async function dial(options: DialOptions, signal: AbortSignal): Promise<Transport> {
+  const { ws, socket } = await openSocket(options, signal);
+  return createWebSocketTransport(ws, socket, "dialler");
+}
+
+/** Opens a WebSocket to the relay, by the way of the options; every failure is a DialError. */
+export async function openSocket(
+  options: DialOptions,
+  signal: AbortSignal,
+): Promise<{ readonly ws: WebSocket; readonly socket: Duplex }> {
   const { relay } = options;
   const url = `${relay.isSecure ? "wss" : "ws"}://${hostPart(relay)}${AGENT_PATH}`;
   const ca = options.ca === undefined ? undefined : settled(() => readAuthorities(options.ca ?? ""));
@@ -74,7 +84,7 @@ export async function dial(options: DialOptions, signal: AbortSignal): Promise<T
     ...(relay.hostname.endsWith(".localhost") && { lookup: lookupLoopback }),
     ...(ca !== undefined && { ca }),
   });
-  return await new Promise<Transport>((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     let socket: Duplex | undefined;
     const abort = (): void => {
       reject(signal.reason);
@@ -104,7 +114,7 @@ export async function dial(options: DialOptions, signal: AbortSignal): Promise<T
         ws.terminate();
         return;
       }
-      resolve(createWebSocketTransport(ws, socket, "dialler"));
+      resolve({ ws, socket });
     });
   });
 }
@@ -226,5 +236,5 @@ function describeCause(relay: RelayAddress, cause: unknown): string {
   if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG" || code === "EPROTO") {
     return `it does not speak TLS; a relay without TLS on this machine is written http://${hostPart(relay)}`;
   }
-  return cause.message === "" ? code : cause.message;
+  return describeTlsFailure(code) ?? (cause.message === "" ? code : cause.message);
 }
