@@ -1,0 +1,119 @@
+import type { OpenTap } from "../forward/exchange-tap.ts";
+import type { BodyRules } from "./body-collector.ts";
+import { Capture, type CaptureSink } from "./capture.ts";
+import type { DraftBodies, DraftRecord, SignatureVerdict } from "./exchange-record.ts";
+import type { ExchangeStore } from "./exchange-store.ts";
+import { INSPECTOR_LIMITS } from "./limits.ts";
+import { MemoryLedger } from "./memory-ledger.ts";
+import { Redactor } from "./redact.ts";
+
+/** Judges the signature of a request; undefined: nobody asked for it. */
+export type VerifySignature = (record: DraftRecord, body: Buffer) => SignatureVerdict | undefined;
+
+/** What a recorder is made of. */
+export interface RecorderOptions {
+  readonly store: ExchangeStore;
+  /** Public URL of a tunnel, once it has one. */
+  readonly urlOf: (tunnel: string) => string | undefined;
+  /** Names whose values are not written. */
+  readonly redact?: readonly string[];
+  readonly verify?: VerifySignature;
+  /** Bytes all open exchanges may have in memory; default {@link INSPECTOR_LIMITS}. */
+  readonly heldBytesMax?: number;
+  /** Bytes of a body that is kept; default {@link INSPECTOR_LIMITS}. */
+  readonly bodyBytesMax?: number;
+}
+
+/** Records the exchanges of an agent's tunnels. */
+export class Recorder implements CaptureSink {
+  readonly bodies: BodyRules;
+  readonly redactor: Redactor;
+  readonly #store: ExchangeStore;
+  readonly #urlOf: (tunnel: string) => string | undefined;
+  readonly #verify: VerifySignature | undefined;
+  /** Long exchanges with messages that have not been handed on. */
+  readonly #withMessages = new Set<Capture>();
+  #timer: NodeJS.Timeout | undefined;
+  #files = 0;
+
+  constructor(o: RecorderOptions) {
+    this.#store = o.store;
+    this.#urlOf = o.urlOf;
+    this.#verify = o.verify;
+    this.redactor = new Redactor(o.redact ?? []);
+    const prefix = `${Date.now().toString(36)}-${process.pid.toString(36)}`;
+    const isInMemory = o.store.bodyFolder === undefined;
+    this.bodies = {
+      ledger: new MemoryLedger(o.heldBytesMax ?? INSPECTOR_LIMITS.HELD_BYTES_MAX),
+      folder: o.store.bodyFolder,
+      bytesMax:
+        o.bodyBytesMax ?? (isInMemory ? INSPECTOR_LIMITS.MEMORY_BODY_BYTES_MAX : INSPECTOR_LIMITS.BODY_BYTES_MAX),
+      newName: () => `${prefix}-${++this.#files}`,
+    };
+  }
+
+  /** What listens to the exchanges of one tunnel. */
+  openTap(tunnel: string): OpenTap {
+    return (head) => new Capture(this, tunnel, head);
+  }
+
+  /** Hands on what waits. The exchanges have ended before. */
+  close(): void {
+    this.#flushMessages();
+  }
+
+  onOpen(capture: Capture): void {
+    const record = this.#store.append(this.#describe(capture), { request: undefined, response: undefined }, []);
+    if (record === undefined) capture.drop();
+    else capture.storedId = record.id;
+  }
+
+  onMessages(capture: Capture): void {
+    this.#withMessages.add(capture);
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => this.#flushMessages(), INSPECTOR_LIMITS.FLUSH_INTERVAL_MS / 4);
+    this.#timer.unref();
+  }
+
+  onRecord(capture: Capture, bodies: DraftBodies): void {
+    const described = this.#describe(capture);
+    const signature = this.#judge(described, bodies);
+    const draft = signature === undefined ? described : { ...described, signature };
+    const { storedId } = capture;
+    if (storedId === undefined) {
+      this.#store.append(draft, bodies, capture.takeMessages());
+      return;
+    }
+    this.#handOn(capture);
+    const stored = this.#store.get(storedId);
+    if (stored !== undefined) this.#store.amend({ ...draft, id: storedId, seq: stored.seq }, bodies);
+  }
+
+  onDropped(capture: Capture): void {
+    this.#withMessages.delete(capture);
+    this.#store.countDropped();
+    // Half an exchange is worse than none: one would take it for what was sent.
+    if (capture.storedId !== undefined) this.#store.delete(capture.storedId);
+  }
+
+  #describe(capture: Capture): DraftRecord {
+    return capture.describe(this.#urlOf(capture.tunnel) ?? "");
+  }
+
+  #judge(draft: DraftRecord, bodies: DraftBodies): SignatureVerdict | undefined {
+    if (this.#verify === undefined) return undefined;
+    return this.#verify(draft, Buffer.isBuffer(bodies.request) ? bodies.request : Buffer.alloc(0));
+  }
+
+  #flushMessages(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const capture of this.#withMessages) this.#handOn(capture);
+  }
+
+  #handOn(capture: Capture): void {
+    this.#withMessages.delete(capture);
+    const messages = capture.takeMessages();
+    if (messages.length > 0 && capture.storedId !== undefined) this.#store.addMessages(capture.storedId, messages);
+  }
+}
