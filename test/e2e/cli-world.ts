@@ -45,6 +45,11 @@ export class Program implements AsyncDisposable {
     });
   }
 
+  /** Runs `ggrok-relay`, or one of its operator's commands. */
+  static relay(args: readonly string[], env: NodeJS.ProcessEnv): Program {
+    return new Program(RELAY_BIN, args, { env, cwd: tmpdir() });
+  }
+
   get lines(): string[] {
     return this.stdout.split("\n").filter((line) => line !== "");
   }

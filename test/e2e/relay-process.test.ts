@@ -125,7 +125,7 @@ describe("ggrok-relay", () => {
 
   it.each([
     [["--nope"], 2, "--nope"],
-    [["status"], 2, "status"],
+    [["frobnicate"], 2, "frobnicate"],
     [["--port", "many", "--hold", "5"], 3, "--hold"],
     [["--bind", "192.0.2.1", "--port", "0"], 1, "192.0.2.1"],
   ])("ends for %j with %d", async (args, code, text) => {

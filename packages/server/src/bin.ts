@@ -1,7 +1,7 @@
 import { GgrokError } from "@ggrok/protocol";
 import { ExitCode, parseCommandLine } from "./cli.ts";
 import type { RelayConfig } from "./config/config.ts";
-import { type Relay, startRelay } from "./relay.ts";
+import type { Relay } from "./relay.ts";
 
 const invocation = parseCommandLine(process.argv.slice(2), {
   env: process.env,
@@ -10,6 +10,7 @@ const invocation = parseCommandLine(process.argv.slice(2), {
   err: (text) => process.stderr.write(text),
 });
 if ("exit" in invocation) process.exitCode = invocation.exit;
+else if ("task" in invocation) process.exitCode = await invocation.task().catch(fail);
 else await run(invocation.run);
 
 async function run(config: RelayConfig): Promise<void> {
@@ -24,6 +25,8 @@ async function run(config: RelayConfig): Promise<void> {
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, onSignal);
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
+  // The operator's commands do without the relay itself.
+  const { startRelay } = await import("./relay.ts");
   relay = await startRelay(config).catch(fail);
   if (isStopping) await stop(relay);
 }

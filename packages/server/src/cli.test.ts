@@ -38,7 +38,7 @@ describe("ggrok-relay", () => {
 
   it.each([
     [["--nope"]],
-    [["status"]],
+    [["frobnicate"]],
     [["token", "create"]],
     [["--no-such-flag", "x"]],
     [["--port"]],

@@ -1,4 +1,6 @@
 import { Command, CommanderError } from "commander";
+import { addOperatorCommands } from "./cli/commands.ts";
+import { OperatorError } from "./cli/operator.ts";
 import type { RelayConfig } from "./config/config.ts";
 import { describeConfig, flagOf } from "./config/describe.ts";
 import { loadConfig } from "./config/load.ts";
@@ -8,8 +10,11 @@ import { RELAY_VERSION } from "./version.ts";
 /** Exit codes of `ggrok-relay`. */
 export const ExitCode = { Stopped: 0, Unexpected: 1, Usage: 2, Configuration: 3 } as const;
 
-/** What the command line asks for: to run, or to end with a code. */
-export type Invocation = { readonly run: RelayConfig } | { readonly exit: number };
+/** What the command line asks for: to run a relay, to do something else, or to end with a code. */
+export type Invocation =
+  | { readonly run: RelayConfig }
+  | { readonly task: () => Promise<number> }
+  | { readonly exit: number };
 
 /** What the command line reads and writes. */
 export interface CliIo {
@@ -39,6 +44,9 @@ export function parseCommandLine(args: readonly string[], io: CliIo): Invocation
       return { exit: ExitCode.Stopped };
     });
   });
+  addOperatorCommands(program, io, (command, task) => {
+    invocation = load(command.optsWithGlobals(), io, (config) => ({ task: () => settle(task(config), io) }));
+  });
   try {
     program.parse(args, { from: "user" });
   } catch (error) {
@@ -46,6 +54,17 @@ export function parseCommandLine(args: readonly string[], io: CliIo): Invocation
     return { exit: error.exitCode === 0 ? ExitCode.Stopped : ExitCode.Usage };
   }
   return invocation;
+}
+
+/** The exit code of a command; what went wrong is said in a sentence. */
+async function settle(task: Promise<number>, io: CliIo): Promise<number> {
+  try {
+    return await task;
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    io.err(`ggrok-relay: ${error.message}\n`);
+    return error.exitCode;
+  }
 }
 
 function addSettings(command: Command): Command {

@@ -1,4 +1,5 @@
 import { DialError, dial } from "../../agent/dial.ts";
+import { splitInvite } from "../../config/invite.ts";
 import { parseRelayUrl, type RelayAddress } from "../../config/relay-url.ts";
 import { chooseRelay } from "../../config/settings.ts";
 import { setConfigValue, storeToken } from "../../config/token-store.ts";
@@ -17,11 +18,14 @@ export interface LoginFlags extends RelayFlags {
   readonly ca?: string;
 }
 
-/** `ggrok login RELAY`: asks for a token, proves it against the relay, stores it. Returns the exit code. */
+/** `ggrok login RELAY`: takes the token of an invite link or asks for one, proves it against the relay, stores it. Returns the exit code. */
 export async function runLogin(relayText: string | undefined, flags: LoginFlags, io: Io): Promise<number> {
   const context = loadContext(flags, io, { mayBeMissing: true });
-  const relay = pickRelay(relayText, flags, context);
-  const token = parseToken(flags.authtoken ?? (await askForToken(relay, io)), io.env);
+  const invite = relayText === undefined ? undefined : splitInvite(relayText);
+  if (invite?.token !== undefined && flags.authtoken !== undefined) throw new UsageError("the token is given twice");
+  const relay = pickRelay(invite?.relay, flags, context);
+  // A link's token is taken as it is: `env:` and `file:` in it would be somebody else's wish.
+  const token = invite?.token ?? parseToken(flags.authtoken ?? (await askForToken(relay, io)), io.env);
   await proveToken({ relay, token, flags, stop: io.stop });
   storeToken(context.configPath, relay.origin, token);
   const said = context.layers.user?.config.relay;
