@@ -17,8 +17,8 @@ export const BUILT_PROGRAMS: GgrokPrograms = {
   nodeFlags: [],
 };
 
-/** As the first line of both programs has it: without the cap the young generation doubles the resident set (ADR 8). */
-const NODE_FLAGS = ["--max-semi-space-size=4"];
+/** As the first line of both programs has it (ADR 8). */
+const NODE_FLAGS = ["--max-semi-space-size=4", "--no-incremental-marking"];
 const DOMAIN = "localhost";
 
 /** A relay on loopback. */
