@@ -394,6 +394,12 @@ export const ERRORS = {
     nextStep: "See docs/inspector-api.md.",
     retryable: false,
   },
+  ERR_GGROK_API_METHOD_REFUSED: {
+    status: 405,
+    message: "The local API does not take this method at this path.",
+    nextStep: "See the field Allow, and docs/inspector-api.md.",
+    retryable: false,
+  },
   ERR_GGROK_API_FORBIDDEN: {
     status: 403,
     message: "The local API answers programs of this machine and its own page, no other site.",
