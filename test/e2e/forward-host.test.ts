@@ -115,29 +115,34 @@ describe("auto", () => {
     expect(notices).toEqual([]);
   });
 
-  it("repeats Next's refused hot-reload socket", async () => {
-    const seen: string[] = [];
-    await using app = await startRawApp(async (socket, received) => {
-      const head = await received.until("\r\n\r\n");
-      seen.push(/^origin: (.*)$/im.exec(head)?.[1] ?? "");
-      const isOwn = /^origin: http:\/\/localhost:/im.test(head);
-      socket.write(
-        isOwn
-          ? "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello"
-          : "HTTP/1.1 403 Forbidden\r\nContent-Length: 12\r\n\r\nUnauthorized",
-      );
-    });
-    await using world = new ForwardWorld(app.port);
-    const visit = world.open({
-      kind: "upgrade",
-      target: "/_next/webpack-hmr?id=1",
-      fields: [...FIELDS, "Origin", "https://demo.test", "Connection", "Upgrade", "Upgrade", "websocket"],
-      isOpen: true,
-    });
-    await visit.until(() => visit.body.toString() === "hello");
-    expect(visit.final?.status).toBe(101);
-    expect(seen).toEqual(["https://demo.test", `http://localhost:${app.port}`]);
-  });
+  it.each(["HTTP/1.1 403 Forbidden\r\nContent-Length: 12\r\n\r\nUnauthorized", "Unauthorized"])(
+    "repeats a hot-reload socket that Next refused with %j",
+    async (refusal) => {
+      const seen: string[] = [];
+      await using app = await startRawApp(async (socket, received) => {
+        const head = await received.until("\r\n\r\n");
+        seen.push(/^origin: (.*)$/im.exec(head)?.[1] ?? "");
+        const isOwn = /^origin: http:\/\/localhost:/im.test(head);
+        socket.write(
+          isOwn
+            ? "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello"
+            : refusal,
+        );
+      });
+      const notices: string[] = [];
+      await using world = new ForwardWorld(app.port, { onNotice: (text) => notices.push(text) });
+      const visit = world.open({
+        kind: "upgrade",
+        target: "/_next/webpack-hmr?id=1",
+        fields: [...FIELDS, "Origin", "https://demo.test", "Connection", "Upgrade", "Upgrade", "websocket"],
+        isOpen: true,
+      });
+      await visit.until(() => visit.body.toString() === "hello");
+      expect(visit.final?.status).toBe(101);
+      expect(seen).toEqual(["https://demo.test", `http://localhost:${app.port}`]);
+      expect(notices).toHaveLength(1);
+    },
+  );
 
   it("ends in good order when the visitor leaves while an answer is kept back", async () => {
     const asked = Promise.withResolvers<void>();

@@ -51,10 +51,14 @@ export interface HeldHead {
   readonly rawFields: HeaderList;
 }
 
-/** Stands between the app's final answer and the visitor; an answer that switches protocols passes it by. */
+/** Stands between the app's final answer and the visitor. */
 export interface AnswerEditor {
   /** Keeps an answer back until more of it is known; undefined: it goes on. */
   hold?(exchange: Exchange, head: HeldHead): HeldAnswer | undefined;
+  /** True: the answer was none, but the exchange begins anew. */
+  rescue?(exchange: Exchange, error: Error): boolean;
+  /** The app switches protocols; its fields pass as they are. */
+  onSwitching?(): void;
   /** The fields for the visitor. */
   edit(fields: HeaderList, status: number): HeaderList;
 }
@@ -156,6 +160,7 @@ export class Exchange {
   /** Sends the 101 with its fields as they are: Upgrade and Connection are the answer here. */
   sendSwitching(reason: string, rawFields: HeaderList): void {
     this.#status = 101;
+    this.editor?.onSwitching?.();
     this.#tap?.onResponseHead(101, reason, rawFields);
     this.stream.sendHead({ status: 101, reason, fields: rawFields });
   }

@@ -21,6 +21,11 @@ describe("recogniseRefusal", () => {
       'Blocked request. This host ("demo.test") is not allowed.\nTo allow this host, add "demo.test" to `allowedHosts` under the `serve` target in `angular.json`.',
       "Angular",
     ],
+    [
+      403,
+      '<title>Blocked request</title>…<h1>Blocked request. This host ("demo.test") is not allowed.</h1><code>angular.json</code>',
+      "Angular",
+    ],
     [403, "Invalid Host header", "webpack-dev-server"],
     [403, "<!DOCTYPE html>…<header><h1>Blocked host: demo.test</h1></header>", "Rails"],
     [403, "Blocked hosts: demo.test\n", "Rails"],

@@ -33,7 +33,7 @@ export function mayBeHostRefusal(status: number): boolean {
 }
 
 /** Next refuses by the Origin alone, and with a bare 403: what it says of paths that are its own is enough. */
-export function isNextPath(path: string): boolean {
+function isNextPath(path: string): boolean {
   return /^[^?#]*\/_next\//.test(path);
 }
 
@@ -45,9 +45,19 @@ export function recogniseRefusal(refusal: Refusal): HostSignature | undefined {
     return /<title>DisallowedHost/.test(text) && /Invalid HTTP_HOST header:/.test(text) ? DJANGO : undefined;
   }
   if (refusal.status !== 403) return undefined;
-  if (/^\s*Blocked request\. This host \(/.test(text)) return /angular\.json/.test(text) ? ANGULAR : VITE;
+  if (/^\s*Blocked request\. This host \(|<h1>Blocked request\. This host \(/.test(text)) {
+    return /angular\.json/.test(text) ? ANGULAR : VITE;
+  }
   if (/^\s*Invalid Host header\s*$/.test(text)) return WEBPACK;
   return /^\s*Blocked hosts?: |<h1>Blocked hosts?: /.test(text) ? RAILS : undefined;
+}
+
+/** Next refuses its hot-reload socket with a word that is no HTTP. */
+export function recogniseBrokenUpgrade(path: string, error: unknown): HostSignature | undefined {
+  if (!isNextPath(path) || !(error instanceof Error) || !("rawPacket" in error)) return undefined;
+  return Buffer.isBuffer(error.rawPacket) && error.rawPacket.toString("latin1").startsWith("Unauthorized")
+    ? NEXT
+    : undefined;
 }
 
 /** The body may be cut and compressed: what can be read of it is read. */

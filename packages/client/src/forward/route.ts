@@ -14,7 +14,7 @@ import {
   rewriteAnswer,
   rewriteRequest,
 } from "./host-header.ts";
-import { type HostSignature, isNextPath, mayBeHostRefusal } from "./host-signature.ts";
+import { type HostSignature, mayBeHostRefusal, recogniseBrokenUpgrade } from "./host-signature.ts";
 import { LanePool } from "./lane-pool.ts";
 import { FORWARD_LIMITS } from "./limits.ts";
 import { stripPrefix } from "./mounts.ts";
@@ -72,7 +72,11 @@ export class Route {
     this.#isWatching = hostHeader.mode === "auto" && !isElsewhere;
     const edit = (fields: HeaderList): HeaderList => applyHeaderRules(fields, responseRules);
     this.#plain = responseRules === undefined ? undefined : { edit };
-    this.#watching = { edit, hold: (exchange, head) => this.#hold(exchange, head) };
+    this.#watching = {
+      edit,
+      hold: (exchange, head) => this.#hold(exchange, head),
+      rescue: (exchange, error) => this.#rescue(exchange, error),
+    };
   }
 
   /** The request-target for the app. */
@@ -111,9 +115,13 @@ export class Route {
 
   #editorFor(visitor: Origin | undefined, hostRetry: HostSignature | undefined): AnswerEditor {
     const { basePath } = this.target;
+    const learn = (status: number): void => {
+      if (hostRetry !== undefined) this.#learn(hostRetry, status);
+    };
     return {
+      onSwitching: () => learn(101),
       edit: (fields, status) => {
-        if (hostRetry !== undefined) this.#learn(hostRetry, status);
+        learn(status);
         const named = visitor === undefined ? fields : rewriteAnswer(fields, { local: this.#local, visitor, basePath });
         return applyHeaderRules(named, this.#o.responseRules);
       },
@@ -135,18 +143,25 @@ export class Route {
   #hold(exchange: Exchange, head: HeldHead): HeldAnswer | undefined {
     const path = this.pathOf(exchange.head.target);
     if (!mayBeHostRefusal(head.status) || exchange.hostRetry !== undefined) return undefined;
-    if (exchange.head.kind === "upgrade" && !isNextPath(path)) return undefined;
     exchange.editor = this.#plain;
     return new HeldAnswer({
       exchange,
       head,
       path,
       probe: (onBody) => this.#probe(exchange, path, onBody),
-      onRefusal: (signature) => {
-        exchange.hostRetry = signature;
-        this.#o.restart(exchange);
-      },
+      onRefusal: (signature) => this.#retry(exchange, signature),
     });
+  }
+
+  #rescue(exchange: Exchange, error: Error): boolean {
+    const signature = recogniseBrokenUpgrade(this.pathOf(exchange.head.target), error);
+    if (signature !== undefined) this.#retry(exchange, signature);
+    return signature !== undefined;
+  }
+
+  #retry(exchange: Exchange, signature: HostSignature): void {
+    exchange.hostRetry = signature;
+    this.#o.restart(exchange);
   }
 
   /** Asks with GET what HEAD was refused for: the reason stands in the body. */

@@ -66,7 +66,11 @@ export class UpgradeExchange implements StreamHandler {
     });
     request.on("upgrade", (response, socket, early) => this.#onUpgrade(response, socket, early));
     request.on("error", (error) => {
-      if (this.#answer?.isComplete !== true) this.#end(() => o.exchange.failWith(error));
+      if (this.#answer?.isComplete === true) return;
+      const { exchange } = o;
+      const isRescued =
+        this.#socket === undefined && !exchange.isDone && exchange.editor?.rescue?.(exchange, error) === true;
+      this.#end(() => isRescued || exchange.failWith(error));
     });
     request.end();
   }
