@@ -14,7 +14,10 @@ export function sensitiveSettings(config: FileConfig): string[] {
   if (config.ca !== undefined) found.push(`ca: ${config.ca}`);
   for (const endpoint of config.endpoints ?? []) {
     const url = String(endpoint.upstream.url);
-    if (url.toLowerCase().startsWith("file:")) found.push(`endpoint ${endpoint.name}: ${url}`);
+    for (const target of [url, ...Object.values(endpoint.mounts ?? {}).map(String)])
+      if (target.trim().toLowerCase().startsWith("file:")) found.push(`endpoint ${endpoint.name}: ${target}`);
+    const ca = endpoint.upstream.tls_ca;
+    if (ca !== undefined) found.push(`endpoint ${endpoint.name}: upstream.tls_ca: ${ca}`);
   }
   return found;
 }

@@ -2,6 +2,36 @@ import { z } from "zod";
 
 const text = z.string({ error: "must be text" }).min(1, "must not be empty");
 
+const flag = z.boolean({ error: "must be true or false" });
+const port = z.int().min(1).max(65_535);
+const headers = z.strictObject({ add: z.array(text).optional(), remove: z.array(text).optional() });
+
+/** One tunnel of the configuration file: ngrok's keys, and below them those of our flags. */
+const endpointSchema = z.strictObject({
+  name: text,
+  url: text.optional(),
+  upstream: z.strictObject({
+    url: z.union([text, port], { error: "must be a port or a URL" }),
+    proxy_protocol: z.union([z.literal(1), z.literal(2)], { error: "must be 1 or 2" }).optional(),
+    host_header: text.optional(),
+    tls_verify: flag.optional(),
+    tls_ca: text.optional(),
+  }),
+  pooling_enabled: flag.optional(),
+  inspect: flag.optional(),
+  timeout: text.optional(),
+  mounts: z.record(z.string(), z.union([text, port], { error: "must be a port or a URL" })).optional(),
+  strip_prefix: flag.optional(),
+  request_headers: headers.optional(),
+  response_headers: headers.optional(),
+  public: flag.optional(),
+  cidr_allow: z.array(text).optional(),
+  cidr_deny: z.array(text).optional(),
+});
+
+/** One tunnel of the configuration file, validated. */
+export type FileEndpoint = z.infer<typeof endpointSchema>;
+
 /**
  * The configuration file: the shape of ngrok's version 3 plus `relay`. Strict, because a key that is silently ignored is
  * a setting its author believes in.
@@ -22,18 +52,7 @@ export const configSchema = z.strictObject({
       log_format: z.enum(["json", "logfmt", "term"], { error: "must be json, logfmt or term" }).optional(),
     })
     .optional(),
-  endpoints: z
-    .array(
-      z.strictObject({
-        name: text,
-        url: text.optional(),
-        upstream: z.strictObject({
-          url: z.union([text, z.int().min(1).max(65_535)], { error: "must be a port or a URL" }),
-        }),
-        pooling_enabled: z.boolean({ error: "must be true or false" }).optional(),
-      }),
-    )
-    .optional(),
+  endpoints: z.array(endpointSchema).optional(),
   /** Written by `ggrok login`: relay origin → token. */
   tokens: z.record(z.string(), text).optional(),
 });
