@@ -32,7 +32,7 @@ export class PrivateCa {
     return ca;
   }
 
-  /** A certificate for these names and addresses. @param o.days negative: it has expired */
+  /** A certificate for these names and addresses. @param o.days -1: it has expired */
   async issue(names: readonly string[], o: { days?: number } = {}): Promise<Identity> {
     const base = join(this.#folder, `leaf-${this.#made++}`);
     const [key, csr, cert, extensions] = [`${base}.key`, `${base}.csr`, `${base}.pem`, `${base}.ext`];
@@ -44,7 +44,7 @@ export class PrivateCa {
     ]);
     await run("openssl", [
       ...["x509", "-req", "-in", csr, "-CA", this.path, "-CAkey", join(this.#folder, "ca.key"), "-CAcreateserial"],
-      ...["-days", String(o.days ?? 7), "-extfile", extensions, "-out", cert],
+      ...["-days", String(o.days ?? 30), "-extfile", extensions, "-out", cert],
     ]);
     return { key: await readFile(key, "utf8"), cert: await readFile(cert, "utf8") };
   }

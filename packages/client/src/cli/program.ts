@@ -3,6 +3,7 @@ import { GgrokError } from "@ggrok/protocol";
 import { parseBoolean } from "../config/values.ts";
 import { CLIENT_VERSION } from "../version.ts";
 import { addAuthtoken, checkConfig, printConfigPath, setRelay } from "./commands/config.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { type HttpFlags, runHttp } from "./commands/http.ts";
 import { type LoginFlags, runLogin } from "./commands/login.ts";
 import { addProxy } from "./commands/proxy.ts";
@@ -44,6 +45,7 @@ function buildProgram(io: Io, setCode: (code: number) => void): Command {
     .showSuggestionAfterError();
   addHttp(program, io, setCode);
   addProxy(program, io, setCode);
+  addDoctor(program, io, setCode);
   addLogin(program, io, setCode);
   addConfig(program, io, setCode);
   program
