@@ -131,6 +131,14 @@ describe("a relay that drains", () => {
     expect((await closed)[0]).toBe(1_006);
   });
 
+  it("serves what was sent in the moment of the signal", async () => {
+    await using world = await FaultWorld.start({ name: "moment" });
+    const asked = Array.from({ length: 30 }, (_, i) => world.ask(`/get/m${i}`, { headers: { connection: "close" } }));
+    world.relay.program.kill("SIGTERM");
+    expect((await Promise.all(asked)).map(({ status }) => status)).toEqual(asked.map(() => 200));
+    expect(await within("the exit", world.relay.program.exited)).toBe(0);
+  });
+
   it("is gone at once when idle", async () => {
     await using world = await FaultWorld.start({ name: "idle" });
     const killedAt = performance.now();

@@ -63,6 +63,16 @@ export const RELAY_LIMITS = {
   maxParkedBytes: 67_108_864,
   /** Share of the process's memory that unconsumed payload of all sessions may hold. */
   payloadMemoryShare: 0.25,
+  /** How often the relay looks whether it is overloaded. */
+  overloadCheckMs: 100,
+  /** Checks in a row that must be late, or short of memory, before new work is refused; as many calm ones end it. */
+  overloadChecks: 3,
+  /** A check that comes so much later than it should is late: visitors feel half a second. */
+  overloadLagMs: 500,
+  /** Share of the heap, or of the memory the process may use, that may be in use before new work is refused. */
+  overloadMemoryShare: 0.85,
+  /** Share below which new work is taken again. */
+  overloadMemoryClearShare: 0.8,
   /** Agents told to leave per second while draining; the same rate at which the next relay admits them. */
   drainsPerSecond: 100,
   /** After the drain, time for last answers and closing handshakes to leave. */
@@ -91,6 +101,8 @@ export const RELAY_LIMITS = {
   lingerMs: 30_000,
   /** After an answer that closes the connection, time for the visitor to take it before the socket goes. */
   closeLingerMs: 2_000,
+  /** A drain takes connections this long before it gives up the port, and leaves idle ones open this long after. */
+  drainLingerMs: 100,
   /** Early bytes of an upgrade kept until the app agrees; then the visitor's socket is paused. */
   earlyBytes: 65_536,
   /** Passes of one request through this relay before it is a circle. */

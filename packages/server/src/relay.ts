@@ -20,18 +20,13 @@ import { ConnectorDirectory } from "./control/connector.ts";
 import { AgentDirectory } from "./control/directory.ts";
 import { createIngress, type Ingress } from "./ingress/ingress.ts";
 import { TcpPorts } from "./ingress/tcp-ports.ts";
+import { OverloadWatch } from "./limits/overload.ts";
 import { RELAY_LIMITS } from "./limits.ts";
 import { createHttpListener, type HttpListener } from "./listener/http-listener.ts";
 import { createLogger, type Logger, logEvent, logListening } from "./observability/logger.ts";
-import {
-  countExchange,
-  createMetrics,
-  createMetricsReader,
-  type Levels,
-  type Metrics,
-} from "./observability/metrics.ts";
-import { Ports } from "./registry/ports.ts";
+import { countExchange, createMetrics, type Levels, type Metrics, MetricsReader } from "./observability/metrics.ts";
 import { createSessions } from "./operator.ts";
+import { Ports } from "./registry/ports.ts";
 import { Registry } from "./registry/registry.ts";
 import { Reservations } from "./registry/reservations.ts";
 import { MemoryStore } from "./store/memory.ts";
@@ -78,6 +73,8 @@ class RelayProcess implements Relay {
   readonly #ports: Ports;
   readonly #registry: Registry;
   readonly #ingress: Ingress;
+  readonly #store: Store;
+  readonly #overload: OverloadWatch;
   readonly #tokens: TokenBook;
   readonly #upkeep: Upkeep;
   readonly #app: FastifyInstance;
@@ -89,6 +86,7 @@ class RelayProcess implements Relay {
 
   constructor(config: RelayConfig, store: Store, logDestination: Writable | undefined) {
     this.#config = config;
+    this.#store = store;
     this.#logger = createLogger({
       format: config.logFormat,
       level: config.logLevel,
@@ -100,6 +98,8 @@ class RelayProcess implements Relay {
     const { holdMs, parkMs } = config;
     const logger = this.#logger;
     const relayId = nanoid();
+    this.#overload = this.#watchOverload();
+    const isOverloaded = (): boolean => this.#overload.isOverloaded;
     const reservations = new Reservations({ store, names: hosts, now: Date.now });
     this.#tcpPorts = new TcpPorts(config.bind, (socket, host) => this.#ingress.onTcp(socket, host));
     this.#ports = new Ports(config.tcpPorts, (port, host) => this.#tcpPorts.open(port, host));
@@ -119,6 +119,7 @@ class RelayProcess implements Relay {
     const { allowAnonymous, trustProxy } = config;
     const authenticator = new Authenticator({ tokens, allowAnonymous, trustProxy });
     this.#ingress = createIngress({
+      isOverloaded,
       router: this.#registry,
       config,
       logger,
@@ -146,6 +147,7 @@ class RelayProcess implements Relay {
       publicUrl: config.publicUrl,
       clientOf: (req) => this.#ingress.clientOf(req),
       isDraining: () => this.#state === "draining",
+      isOverloaded,
     });
     this.#app = createAdminApp({
       createServer: (onAdminRequest): Server => {
@@ -168,10 +170,14 @@ class RelayProcess implements Relay {
       version: RELAY_VERSION,
       publicOrigin: publicUrl ?? (domain === undefined || domain === "localhost" ? undefined : `https://${domain}`),
       state: () => this.#state,
-      status: () => this.#status(store),
+      status: () => this.#status(),
       isCertifiable: (host) =>
         host === domain || host === publicHost || this.#registry.serves(host) || reservations.isReservedHost(host),
-      metrics: createMetricsReader(this.#metrics, () => this.#levels()),
+      metrics: new MetricsReader({
+        metrics: this.#metrics,
+        version: RELAY_VERSION,
+        levels: () => this.#levels(),
+      }),
     });
   }
 
@@ -191,9 +197,11 @@ class RelayProcess implements Relay {
     // Routes are complete before the port is open: the first request must not find half a relay.
     await this.#app.ready();
     this.#upkeep.start();
+    this.#overload.start();
     try {
       this.#address = await this.#listen();
     } catch (error) {
+      this.#overload.stop();
       this.#upkeep.close();
       throw error;
     }
@@ -220,12 +228,34 @@ class RelayProcess implements Relay {
     this.#tcpPorts.destroy();
     this.#listener?.destroy();
     await this.#app.close();
+    this.#overload.stop();
     // Last: requests on open connections still ask whose a name is.
     this.#upkeep.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #watchOverload(): OverloadWatch {
+    const { overloadLagMs, overloadMemoryShare, overloadMemoryClearShare, overloadChecks, overloadCheckMs } =
+      RELAY_LIMITS;
+    return new OverloadWatch({
+      marks: {
+        lagMs: overloadLagMs,
+        memoryShare: overloadMemoryShare,
+        memoryClearShare: overloadMemoryClearShare,
+        checks: overloadChecks,
+      },
+      intervalMs: overloadCheckMs,
+      memoryBytes: processMemoryBytes(),
+      onChange: (isOverloaded, { lagMs, memoryShare }) => {
+        if (isOverloaded) this.#metrics.overloads += 1;
+        const event = isOverloaded ? "relay.overloaded" : "relay.recovered";
+        const text = isOverloaded ? "overloaded: new work is refused" : "new work is taken again";
+        this.#logger.warn({ event, lagMs: Math.round(lagMs), memoryShare: Math.round(memoryShare * 100) / 100 }, text);
+      },
+    });
   }
 
   #endSessionsOf(principal: Principal): void {
@@ -235,30 +265,31 @@ class RelayProcess implements Relay {
     this.#ingress.endConnectionsOf(principal);
   }
 
-  #status(store: Store): StatusView {
+  #status(): StatusView {
     const { domain, publicUrl } = this.#config;
     const levels = this.#levels();
     return {
       state: this.#state,
-      isOverloaded: false,
+      isOverloaded: levels.isOverloaded,
       version: RELAY_VERSION,
       startedAt: this.#startedAt.toISOString(),
       domain: domain ?? null,
       publicUrl: publicUrl ?? null,
-      store: store.isDurable ? "sqlite" : "memory",
+      store: this.#store.isDurable ? "sqlite" : "memory",
       sessions: levels.sessions,
       lostSessions: levels.lostSessions,
       tunnels: levels.endpoints,
-      tokens: this.#tokens.storedCount,
-      reservations: store.reservations(Date.now()).length,
+      tokens: levels.tokens,
+      reservations: levels.reservations,
       openExchanges: levels.openExchanges,
       parkedExchanges: levels.parkedExchanges,
-      eventLoopLagMs: 0,
-      memoryBytes: process.memoryUsage.rss(),
+      eventLoopLagMs: levels.eventLoopLagMs,
+      memoryBytes: levels.memoryBytes,
     };
   }
 
   #levels(): Levels {
+    const agents = this.#directory.all;
     return {
       openExchanges: this.#ingress.openExchanges,
       parkedExchanges: this.#registry.parking.count,
@@ -266,7 +297,14 @@ class RelayProcess implements Relay {
       heldPayloadBytes: this.#budget.heldBytes,
       endpoints: this.#registry.endpointCount,
       sessions: this.#directory.size,
-      lostSessions: this.#directory.all.filter((agent) => agent.isAway).length,
+      lostSessions: agents.filter((agent) => agent.isAway).length,
+      streams: agents.reduce((sum, { session }) => sum + session.streamCount, 0),
+      tokens: this.#tokens.storedCount,
+      reservations: this.#store.countReservations(Date.now()),
+      isOverloaded: this.#overload.isOverloaded,
+      eventLoopLagMs: this.#overload.lagMs,
+      memoryBytes: process.memoryUsage.rss(),
+      memoryLimitBytes: processMemoryBytes(),
     };
   }
 
@@ -274,15 +312,15 @@ class RelayProcess implements Relay {
     const deadline = performance.now() + graceMs;
     // Readiness first, so that a front end stops sending before anything is refused.
     this.#state = "draining";
+    // Then the port: the next process can have it while this one finishes.
+    await this.#listener?.stopAccepting(RELAY_LIMITS.drainLingerMs);
+    this.#ports.close();
     logEvent(
       this.#logger,
       "relay.draining",
       { graceMs, exchanges: this.#ingress.openExchanges, sessions: this.#directory.size },
       "draining",
     );
-    // Then the port: the next process can have it while this one finishes.
-    this.#listener?.stopAccepting();
-    this.#ports.close();
     // Then the visitors' side: nothing is parked any more, since nobody comes back to this process.
     const exchangesEnded = this.#ingress.close();
     this.#registry.releaseParked();

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { RELAY_LIMITS } from "../limits.ts";
 import { classifyHost, type HostRules, hostOfRequest, isReservedTarget } from "./host.ts";
 
@@ -37,8 +38,11 @@ export interface HttpListener {
   readonly server: Server;
   /** Binds the port; rejects when it is taken. */
   listen(port: number, address: string | undefined): Promise<AddressInfo>;
-  /** Takes no new connection from here on and ends idle ones; the port is free for the next process at once. */
-  stopAccepting(): void;
+  /**
+   * Goes on as before for so long, then takes no new connection: the port is free for the next process when this
+   * resolves. Connections without a request are left so long again: what was sent in that moment is on its way.
+   */
+  stopAccepting(lingerMs: number): Promise<void>;
   /** Resolves when every connection has ended, or after so long. */
   settled(timeoutMs: number): Promise<void>;
   /** Ends every connection that is left. */
@@ -118,10 +122,12 @@ class ServerListener implements HttpListener {
     });
   }
 
-  stopAccepting(): void {
+  async stopAccepting(lingerMs: number): Promise<void> {
+    await delay(lingerMs);
     if (!this.server.listening) return;
-    this.server.close();
-    this.server.closeIdleConnections();
+    // Not the method of http, which ends at once every connection that has not asked for anything yet.
+    NetServer.prototype.close.call(this.server);
+    setTimeout(() => this.server.closeIdleConnections(), lingerMs).unref();
   }
 
   async settled(timeoutMs: number): Promise<void> {
@@ -135,7 +141,7 @@ class ServerListener implements HttpListener {
   }
 
   destroy(): void {
-    this.stopAccepting();
+    this.server.close();
     for (const socket of this.#sockets) socket.destroy();
   }
 }
