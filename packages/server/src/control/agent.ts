@@ -13,7 +13,7 @@ import type { Principal } from "../auth/principal.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import { escapeControls } from "../observability/escape.ts";
 import { type Logger, logEvent } from "../observability/logger.ts";
-import type { Metrics } from "../observability/metrics.ts";
+import { countCode, type Metrics } from "../observability/metrics.ts";
 import type { Owner } from "../registry/endpoint.ts";
 import type { RelayOrigin } from "../registry/names.ts";
 import type { Registry } from "../registry/registry.ts";
@@ -248,7 +248,8 @@ export class Agent implements Owner {
   }
 
   async #bind(message: BindMessage): Promise<void> {
-    const refuse = (code: ErrorCode, text: string, holder?: string): void =>
+    const refuse = (code: ErrorCode, text: string, holder?: string): void => {
+      countCode(this.#deps.metrics.refusedBinds, code);
       this.session.sendControl({
         type: "bind-refused",
         bind: message.bind,
@@ -257,6 +258,7 @@ export class Agent implements Owner {
         retry: "never",
         ...(holder !== undefined && { holder }),
       });
+    };
     const tcp = message.kind === "tcp" ? parseTcpRules(message.options) : undefined;
     if (typeof tcp === "string") return refuse("ERR_GGROK_NAME_NOT_ALLOWED", tcp);
     if (this.#pending.size >= RELAY_LIMITS.maxPendingBinds || this.#pending.has(message.bind)) {

@@ -12,6 +12,7 @@ import { WebSocketServer } from "ws";
 import { type Authenticator, fieldsNamed } from "../auth/authenticator.ts";
 import { rightsOfUpgrade } from "../auth/connect-rights.ts";
 import { RELAY_LIMITS } from "../limits.ts";
+import { countCode } from "../observability/metrics.ts";
 import type { RelayOrigin } from "../registry/names.ts";
 import { type Greeting, greet, type HandshakeDeps } from "./handshake.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -103,6 +104,7 @@ export function createConnect(deps: ConnectDeps): Connect {
       const checked = check(req);
       if (checked.refusal !== undefined) {
         deps.metrics.handshakes.refused += 1;
+        countCode(deps.metrics.refusedHandshakes, checked.refusal.code);
         answer(socket, checked.refusal);
         return;
       }

@@ -34,6 +34,7 @@ export interface ConnectorDeps {
   readonly relayId: string;
   readonly parkMs: number;
   isDraining(): boolean;
+  isOverloaded(): boolean;
 }
 
 /** Who connects, as the upgrade showed it. */
@@ -185,6 +186,7 @@ export class Connector {
   #findRefusal(route: TcpRoute | undefined): ConnectRefusal | undefined {
     const { rights, client } = this.identity;
     if (route === undefined) return NOT_FOUND;
+    if (this.#deps.isOverloaded()) return { reset: ResetCode.Overload, code: "ERR_GGROK_RELAY_OVERLOADED" };
     if (!route.isPublic && !rights.mayConnect(route.names))
       return { reset: ResetCode.Unauthorized, code: "ERR_GGROK_CONNECT_UNAUTHORIZED" };
     return route.allows(client) ? undefined : { reset: ResetCode.Forbidden, code: "ERR_GGROK_VISITOR_FORBIDDEN" };

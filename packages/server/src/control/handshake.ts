@@ -17,6 +17,7 @@ import {
 import { nanoid } from "nanoid";
 import { Principal } from "../auth/principal.ts";
 import { RELAY_LIMITS } from "../limits.ts";
+import { countCode } from "../observability/metrics.ts";
 import type { RelayOrigin } from "../registry/names.ts";
 import { Agent, type AgentDeps } from "./agent.ts";
 import { Connector, type ConnectorDirectory, type ConnectorIdentity } from "./connector.ts";
@@ -32,6 +33,8 @@ export interface HandshakeDeps extends AgentDeps {
   readonly budget: MemoryBudget;
   /** The relay is going down and starts nothing new. */
   isDraining(): boolean;
+  /** It has more to do than it can and starts nothing new. */
+  isOverloaded(): boolean;
 }
 
 /** What is known of a connection before its hello. */
@@ -105,6 +108,7 @@ function admit(transport: Transport, hello: Hello, greeting: Greeting, deps: Han
   const refusal = findRefusal(hello, who, current, deps);
   if (refusal !== undefined) {
     metrics.handshakes.refused += 1;
+    countCode(metrics.refusedHandshakes, refusal.code);
     refuse(transport, refusal.code, refusal.message, refusal.retry);
     return;
   }
@@ -130,6 +134,7 @@ function admitConnector(transport: Transport, hello: Hello, identity: ConnectorI
   const refusal = findConnectorRefusal(hello, identity, deps);
   if (refusal !== undefined) {
     metrics.handshakes.refused += 1;
+    countCode(metrics.refusedHandshakes, refusal.code);
     refuse(transport, refusal.code, refusal.message, refusal.retry);
     return;
   }
@@ -142,8 +147,9 @@ function admitConnector(transport: Transport, hello: Hello, identity: ConnectorI
 function findConnectorRefusal(
   hello: Hello,
   identity: ConnectorIdentity,
-  { isDraining, connectors }: HandshakeDeps,
+  { isDraining, isOverloaded, connectors }: HandshakeDeps,
 ): HandshakeRefusal | undefined {
+  if (isOverloaded()) return OVERLOADED;
   if (isDraining())
     return { code: "ERR_GGROK_RELAY_DRAINING", message: ERRORS.ERR_GGROK_RELAY_DRAINING.message, retry: "after" };
   if (hello.role !== "connector") {
@@ -156,6 +162,12 @@ function findConnectorRefusal(
   const message = `${String(connectors.size)} connectors, ${String(count)} of this token; the limits are ${String(maxSessions)} and ${String(maxSessionsPerPrincipal)}`;
   return { code: "ERR_GGROK_RELAY_OVERLOADED", message, retry: "after" };
 }
+
+const OVERLOADED: HandshakeRefusal = {
+  code: "ERR_GGROK_RELAY_OVERLOADED",
+  message: ERRORS.ERR_GGROK_RELAY_OVERLOADED.message,
+  retry: "after",
+};
 
 /** An agent without a token is known by its id, which is a secret of 256 bits. */
 function anonymousPrincipal(agentId: string): Principal {
@@ -186,6 +198,8 @@ function findRefusal(
   }
   if (!principal.may("bind"))
     return { code: "ERR_GGROK_TOKEN_REFUSED", message: "this token may not bind", retry: "never" };
+  // Who comes back goes on with what is under way.
+  if (hello.resume === undefined && deps.isOverloaded()) return OVERLOADED;
   if (current !== undefined && hello.attempt <= current.attempt) {
     const message = `attempt ${String(hello.attempt)} is late: attempt ${String(current.attempt)} of the same process is here`;
     return { code: "ERR_GGROK_SUPERSEDED", message, retry: "never" };

@@ -53,6 +53,7 @@ export class HttpExchange implements StreamHandler, Stallable {
   #firstByteTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
   #code: ErrorCode | undefined;
+  #firstByteMs: number | undefined;
 
   constructor(context: IngressContext, req: IncomingMessage, res: ServerResponse, head: RequestHead, route: Route) {
     this.#context = context;
@@ -177,6 +178,7 @@ export class HttpExchange implements StreamHandler, Stallable {
       status: this.#res.headersSent ? this.#res.statusCode : 0,
       ...(this.#code !== undefined && { code: this.#code }),
       durationMs: performance.now() - this.#startedAt,
+      ...(this.#firstByteMs !== undefined && { firstByteMs: this.#firstByteMs }),
       bytesIn: this.#bytesIn,
       bytesOut: this.#answer.bytes,
       client: this.#head.client,
@@ -208,6 +210,7 @@ export class HttpExchange implements StreamHandler, Stallable {
       return;
     }
     clearTimeout(this.#firstByteTimer);
+    this.#firstByteMs = performance.now() - this.#startedAt;
     if (this.#context.isDraining) this.#res.shouldKeepAlive = false;
     // Nobody asked for another protocol, so a 101 is as much garbage as a head without clear framing.
     if (!this.#answer.begin(head)) {

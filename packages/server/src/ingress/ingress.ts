@@ -56,6 +56,8 @@ export interface IngressDeps {
   readonly relayId: string;
   /** TCP tunnels, and who may connect to them; without it every CONNECT is refused. */
   readonly tcp?: { readonly router: TcpRouter; readonly authenticator: Authenticator };
+  /** Whether new work is refused; never unless given. */
+  isOverloaded?(): boolean;
   /** Makes request ids; nanoid unless given. */
   newRequestId?(): string;
 }
@@ -92,6 +94,7 @@ class VisitorIngress implements Ingress, IngressContext {
   readonly #router: Router;
   readonly #tcp: IngressDeps["tcp"];
   readonly #metrics: IngressMetrics;
+  readonly #isOverloaded: () => boolean;
   // A number and not a set of them: a Map that every request enters and leaves is rehashed now and then, the old tables
   // keep dead exchanges reachable for the young generation, and collecting them costs as much as all the rest.
   #open = 0;
@@ -121,6 +124,7 @@ class VisitorIngress implements Ingress, IngressContext {
     this.stalls = new StallWatch(this.stallLimits.stallCheckIntervalMs);
     this.trusted = new TrustedPeers(deps.config.trustProxy);
     this.newRequestId = deps.newRequestId ?? nanoid;
+    this.#isOverloaded = () => deps.isOverloaded?.() ?? false;
   }
 
   get openExchanges(): number {
@@ -156,6 +160,10 @@ class VisitorIngress implements Ingress, IngressContext {
       this.#refuse(req, res, head, this.newRequestId(), true);
       return;
     }
+    if (this.#isOverloaded()) {
+      this.#refuse(req, res, "ERR_GGROK_RELAY_OVERLOADED", head.requestId, false, head);
+      return;
+    }
     const route = this.#router.find(head.host, head.target);
     if (route === undefined) {
       this.#refuse(req, res, "ERR_GGROK_ENDPOINT_UNKNOWN", head.requestId, false, head);
@@ -177,6 +185,10 @@ class VisitorIngress implements Ingress, IngressContext {
       this.#refuseSocket(req, socket, head, this.newRequestId());
       return;
     }
+    if (this.#isOverloaded()) {
+      this.#refuseSocket(req, socket, "ERR_GGROK_RELAY_OVERLOADED", head.requestId, head);
+      return;
+    }
     const route = this.#router.find(head.host, head.target);
     if (route === undefined) {
       this.#refuseSocket(req, socket, "ERR_GGROK_ENDPOINT_UNKNOWN", head.requestId, head);
@@ -195,6 +207,10 @@ class VisitorIngress implements Ingress, IngressContext {
       this.#tcp === undefined ? { refused: "ERR_GGROK_CONNECT_REFUSED" } : decideConnect(req, client, this.#tcp);
     if (decision.refused !== undefined) {
       this.#refuseSocket(req, socket, decision.refused, requestId, undefined, decision.detail);
+      return;
+    }
+    if (this.#isOverloaded()) {
+      this.#refuseSocket(req, socket, "ERR_GGROK_RELAY_OVERLOADED", requestId);
       return;
     }
     const { route, host, principal } = decision;
@@ -223,7 +239,7 @@ class VisitorIngress implements Ingress, IngressContext {
   onTcp(socket: Socket, host: string): void {
     const route = this.#tcp?.router.findTcp(host);
     const client = plainAddress(socket.remoteAddress);
-    if (route?.allows(client) !== true) {
+    if (route?.allows(client) !== true || this.#isOverloaded()) {
       socket.on("error", ignore);
       breakConnection(socket);
       return;

@@ -46,6 +46,7 @@ export class UpgradeExchange implements StreamHandler {
   #hasInformed = false;
   #status = 0;
   #code: ErrorCode | undefined;
+  #firstByteMs: number | undefined;
   #isClosed = false;
 
   constructor(
@@ -113,6 +114,7 @@ export class UpgradeExchange implements StreamHandler {
       return;
     }
     this.#stopWaiting();
+    this.#firstByteMs = performance.now() - this.#startedAt;
     if (head.status === 101) this.#switch(head, fin);
     else this.#respond(head, fin);
   }
@@ -245,6 +247,7 @@ export class UpgradeExchange implements StreamHandler {
       status: this.#status,
       ...(this.#code !== undefined && { code: this.#code }),
       durationMs: performance.now() - this.#startedAt,
+      ...(this.#firstByteMs !== undefined && { firstByteMs: this.#firstByteMs }),
       bytesIn: this.#splice?.bytesIn ?? 0,
       bytesOut: this.#splice?.bytesOut ?? this.#answer?.bytes ?? 0,
       client: this.#head.client,

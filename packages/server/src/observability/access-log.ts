@@ -15,6 +15,8 @@ export interface ExchangeRecord {
   /** Why the relay answered itself, or broke the transfer off. */
   code?: ErrorCode;
   durationMs: number;
+  /** When the head of the app's answer came, from the same beginning. */
+  firstByteMs?: number;
   /** Body bytes from the visitor. */
   bytesIn: number;
   /** Body bytes to the visitor. */
@@ -36,7 +38,12 @@ export function logExchange(logger: Logger, record: ExchangeRecord): void {
     method: escapeControls(record.method),
     path: escapeControls(path),
     client: escapeControls(record.client),
-    durationMs: Math.round(record.durationMs * 10) / 10,
+    durationMs: round(record.durationMs),
+    ...(record.firstByteMs !== undefined && { firstByteMs: round(record.firstByteMs) }),
   };
   logEvent(logger, "exchange", fields, `${fields.method} ${fields.host}${fields.path} ${String(fields.status)}`);
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }

@@ -16,6 +16,8 @@ export type LogEvent =
   | "relay.draining"
   | "relay.stopped"
   | "relay.notice"
+  | "relay.overloaded"
+  | "relay.recovered"
   | "session.online"
   | "session.lost"
   | "session.closed"

@@ -1,11 +1,9 @@
-import { readFileSync } from "node:fs";
 import { PassThrough } from "node:stream";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { type ExchangeRecord, logExchange } from "./access-log.ts";
 import { escapeControls } from "./escape.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, logEvent, logListening } from "./logger.ts";
-import { countExchange, createMetrics, createMetricsReader } from "./metrics.ts";
 import { Secret } from "./secret.ts";
 
 function capture(format: LogFormat, level: LogLevel = "info"): { logger: Logger; text(): string } {
@@ -99,55 +97,5 @@ describe("Secret", () => {
     const secret = new Secret("hunter2");
     expect(`${String(secret)} ${JSON.stringify({ secret })} ${inspect({ secret })}`).not.toContain("hunter2");
     expect(secret.reveal()).toBe("hunter2");
-  });
-});
-
-describe("metrics", () => {
-  it("shows the plain numbers of the moment, scrape after scrape", async () => {
-    const metrics = createMetrics();
-    const levels = {
-      openExchanges: 3,
-      parkedExchanges: 0,
-      parkedBytes: 0,
-      heldPayloadBytes: 0,
-      endpoints: 2,
-      sessions: 1,
-      lostSessions: 0,
-    };
-    const reader = createMetricsReader(metrics, () => levels);
-    countExchange(metrics, { ...EXCHANGE, status: 502, code: "ERR_GGROK_SESSION_LOST", bytesIn: 7 });
-    countExchange(metrics, { ...EXCHANGE, status: 0 });
-    await reader.read();
-    const text = await reader.read();
-    for (const line of [
-      'ggrok_ingress_exchanges_total{status="5xx"} 1',
-      'ggrok_ingress_exchanges_total{status="none"} 1',
-      'ggrok_ingress_errors_total{code="ERR_GGROK_SESSION_LOST"} 1',
-      "ggrok_ingress_received_bytes_total 7",
-      "ggrok_ingress_sent_bytes_total 10",
-      "ggrok_ingress_exchanges_open 3",
-      "ggrok_registry_endpoints 2",
-    ]) {
-      expect(text).toContain(`${line}\n`);
-    }
-  });
-});
-
-describe("docs/operations.md", () => {
-  it("lists every metric of the relay's own", async () => {
-    const page = readFileSync(new URL("../../../../docs/operations.md", import.meta.url), "utf8");
-    const levels = {
-      openExchanges: 0,
-      parkedExchanges: 0,
-      parkedBytes: 0,
-      heldPayloadBytes: 0,
-      endpoints: 0,
-      sessions: 0,
-      lostSessions: 0,
-    };
-    const text = await createMetricsReader(createMetrics(), () => levels).read();
-    const names = [...text.matchAll(/^# TYPE (ggrok_\S+) /gmu)].map(([, name]) => name ?? "");
-    expect(names.length).toBeGreaterThan(10);
-    expect(names.filter((name) => !page.includes(`\`${name}`))).toEqual([]);
   });
 });

@@ -49,7 +49,7 @@ export class Reservations {
     if (wish === undefined) return "mine";
     const { maxReservationsPerPrincipal } = RELAY_LIMITS;
     const isNew = present === undefined;
-    if (isNew && this.#store.countReservations(used.owner, this.#now()) >= maxReservationsPerPrincipal) return "full";
+    if (isNew && this.#store.countReservations(this.#now(), used.owner) >= maxReservationsPerPrincipal) return "full";
     return this.#store.reserve({ ...wish, now: this.#now() }).owner === used.owner ? "mine" : "reserved";
   }
 

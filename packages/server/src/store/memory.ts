@@ -50,10 +50,10 @@ export class MemoryStore implements Store {
     return found === undefined || hasRunOut(found, now) ? undefined : found;
   }
 
-  countReservations(owner: string, now: number): number {
+  countReservations(now: number, owner?: string): number {
     let count = 0;
     for (const reservation of this.#reservations.values())
-      if (reservation.owner === owner && !hasRunOut(reservation, now)) count += 1;
+      if ((owner === undefined || reservation.owner === owner) && !hasRunOut(reservation, now)) count += 1;
     return count;
   }
 

@@ -100,10 +100,13 @@ export class SqliteStore implements Store {
     return row === undefined ? undefined : readReservation(row);
   }
 
-  countReservations(owner: string, now: number): number {
-    const row = this.#sql(
-      "SELECT count(*) AS count FROM reservations WHERE owner = ? AND (expires_at IS NULL OR expires_at > ?)",
-    ).get(owner, now);
+  countReservations(now: number, owner?: string): number {
+    const row =
+      owner === undefined
+        ? this.#sql("SELECT count(*) AS count FROM reservations WHERE expires_at IS NULL OR expires_at > ?").get(now)
+        : this.#sql(
+            "SELECT count(*) AS count FROM reservations WHERE owner = ? AND (expires_at IS NULL OR expires_at > ?)",
+          ).get(owner, now);
     return Number(row?.["count"]);
   }
 

@@ -141,7 +141,8 @@ export function describeStore(name: string, open: () => Store): void {
       store.reserve(wish({ place: "old", expiresAt: 1_500 }));
       store.reserve(wish({ place: "d", owner: "token:b" }));
       expect(store.reservations(1_500).map(({ place }) => place)).toEqual(["a", "b", "c", "d"]);
-      expect([store.countReservations("token:a", 1_500), store.countReservations("token:b", 1_500)]).toEqual([3, 1]);
+      const counts = ["token:a", "token:b", undefined].map((owner) => store.countReservations(1_500, owner));
+      expect(counts).toEqual([3, 1, 4]);
     });
 
     it("forgets what has run out, and generated names above a number, oldest first", () => {

@@ -63,7 +63,8 @@ export interface Store {
   /** Reservations that last at `now`, by place. */
   reservations(now: number): readonly Reservation[];
   reservation(place: string, now: number): Reservation | undefined;
-  countReservations(owner: string, now: number): number;
+  /** Of one owner, or of all. */
+  countReservations(now: number, owner?: string): number;
   /**
    * Reserves a place unless somebody else has it. An owner who has it already keeps it for longer, never for shorter,
    * except by the operator's word.
