@@ -42,6 +42,8 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["proxy/"],
     ["forward/"],
     ["inspector/", "agent/"],
+    // The other side of TCP tunnels; it dials as the agent does.
+    ["connect/"],
     ["compose.ts", "doctor/"],
     ["library/"],
     ["index.ts"],

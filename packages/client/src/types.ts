@@ -64,15 +64,39 @@ export interface TunnelOptions extends RelayOptions {
 export interface ForwardOptions extends TunnelOptions {
   /** What to expose: a port, `host:port` or an `http(s)://` URL. */
   addr: number | string;
+  /** `tcp`: a TCP tunnel, whose `addr` is a port, `host:port`, `tcp://host:port` or `unix:/path.sock`. Default: `http`. */
+  proto?: "http" | "tcp";
+  /** Of a TCP tunnel: everyone who reaches the relay may connect by name, without a token. Default: false. */
+  public?: boolean;
+  /** Of a TCP tunnel: only these addresses and networks may connect. */
+  cidrAllow?: readonly string[];
+  /** Of a TCP tunnel: these addresses and networks may not connect. */
+  cidrDeny?: readonly string[];
+  /** Of a TCP tunnel: tell the app who connects, by this version of the PROXY protocol. */
+  upstreamProxyProtocol?: 1 | 2;
 }
 
 /** Options of `serve()`. */
 export type ServeOptions = TunnelOptions;
 
+/** Options of `createConnection()`. */
+export interface ConnectionOptions extends Pick<RelayOptions, "relay" | "insecure" | "proxy" | "ca" | "signal"> {
+  /** Name of the TCP tunnel: `db`, or `db.tunnels.example.com`. */
+  name: string;
+  /** Token with the right to connect. Default: `GGROK_AUTHTOKEN`, then the one stored for this relay. */
+  token?: string;
+  /** Longest time until the app has taken the connection, milliseconds; the error has the code `ETIMEDOUT`. Default: 30,000. */
+  timeoutMs?: number;
+  /** Keep the writing side open when the other end has finished, as in `net.connect()`. Default: false. */
+  allowHalfOpen?: boolean;
+}
+
 /** A tunnel that is online. */
 export interface Listener extends AsyncDisposable {
   /** The public URL, confirmed by the relay. */
   url(): string;
+  /** Every public address: a TCP tunnel with a raw public port has two, its name first. */
+  urls(): string[];
   /** Lets open exchanges finish (10 s at most) and ends the tunnel. */
   close(): Promise<void>;
   /** Listens to one kind of event; returns a function that stops it. */

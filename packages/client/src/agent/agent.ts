@@ -383,11 +383,11 @@ export class Agent {
 
   #onStream(stream: MuxStream, head: OpenHead, fin: boolean): void {
     const tunnel = typeof head.bind === "number" ? this.#byBind.get(head.bind) : undefined;
-    if (tunnel === undefined || head.kind === "tcp") {
-      stream.reset(ResetCode.Refused, { notProcessed: true, message: "no such tunnel here" });
-      return;
-    }
-    tunnel.spec.onStream(stream, head, fin);
+    if (tunnel !== undefined && head.kind === "tcp" && tunnel.spec.tcp !== undefined)
+      tunnel.spec.tcp.onConnection(stream, head, fin);
+    else if (tunnel !== undefined && head.kind !== "tcp" && tunnel.spec.tcp === undefined)
+      tunnel.spec.onStream(stream, head, fin);
+    else stream.reset(ResetCode.Refused, { notProcessed: true, message: "no such tunnel here" });
   }
 
   #onControl(link: Link, message: ControlMessage): void {
@@ -404,7 +404,7 @@ export class Agent {
   #onBound(message: Bound): void {
     const tunnel = this.#byBind.get(message.bind);
     if (tunnel === undefined) return;
-    if (tunnel.bound(message.url, message.claim)) this.#announce(tunnel);
+    if (tunnel.bound(message.url, message.claim, message.portUrl)) this.#announce(tunnel);
     if (this.tunnels.every((t) => t.isOnline)) {
       this.#finishMove();
       this.#readyResolvers.resolve();
@@ -455,7 +455,9 @@ export class Agent {
   }
 
   #announce(tunnel: Tunnel): void {
-    this.#o.events.emit("tunnel.online", { name: tunnel.spec.name, url: tunnel.url ?? "", target: tunnel.spec.target });
+    const { name, target } = tunnel.spec;
+    this.#o.events.emit("tunnel.online", { name, url: tunnel.url ?? "", target });
+    if (tunnel.portUrl !== undefined) this.#o.events.emit("tunnel.online", { name, url: tunnel.portUrl, target });
   }
 
   #announceOffline(tunnel: Tunnel, reason: string): void {

@@ -39,6 +39,8 @@ export interface DialOptions {
   /** PEM file with further authorities. */
   readonly ca?: string;
   readonly userAgent: string;
+  /** Where to connect on the relay, unless where agents do. */
+  readonly path?: string;
 }
 
 /** A try that came to nothing, with what the relay said about the next one. */
@@ -66,7 +68,7 @@ export async function openSocket(
   signal: AbortSignal,
 ): Promise<{ readonly ws: WebSocket; readonly socket: Duplex }> {
   const { relay } = options;
-  const url = `${relay.isSecure ? "wss" : "ws"}://${hostPart(relay)}${AGENT_PATH}`;
+  const url = `${relay.isSecure ? "wss" : "ws"}://${hostPart(relay)}${options.path ?? AGENT_PATH}`;
   const ca = options.ca === undefined ? undefined : settled(() => readAuthorities(options.ca ?? ""));
   const agent = await openProxyAgent(options, ca, signal);
   const ws = new WebSocket(url, PROTOCOL, {

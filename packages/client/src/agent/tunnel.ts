@@ -1,4 +1,4 @@
-import type { Bind, HttpOpenHead, MuxStream } from "@ggrok/protocol";
+import type { Bind, HttpOpenHead, MuxStream, TcpOpenHead } from "@ggrok/protocol";
 import type { ClaimClock } from "./claim-clock.ts";
 
 /** A tunnel as the user asked for it. */
@@ -16,6 +16,15 @@ export interface TunnelSpec {
   readonly isPrefixStripped?: boolean;
   /** Takes each exchange; sets `stream.handler` before it returns. */
   onStream(stream: MuxStream, head: HttpOpenHead, fin: boolean): void;
+  /** What makes the tunnel one of TCP: takes each connection, as `onStream` takes exchanges. */
+  readonly tcp?: TcpTunnelSpec;
+}
+
+/** The part of a TCP tunnel. */
+export interface TcpTunnelSpec {
+  /** Who may connect: `public`, `cidrAllow`, `cidrDeny` (docs/protocol.md, section 5). */
+  readonly options: Readonly<Record<string, unknown>>;
+  onConnection(stream: MuxStream, head: TcpOpenHead, fin: boolean): void;
 }
 
 /** One tunnel's life at the relay: what was asked, what was given, and since when it is ours. */
@@ -25,6 +34,7 @@ export class Tunnel {
   readonly bind: number;
   readonly #clock: ClaimClock;
   #url: string | undefined;
+  #portUrl: string | undefined;
   #claim: number | undefined;
   #isOnline = false;
   #isNameDropped = false;
@@ -38,6 +48,10 @@ export class Tunnel {
   /** The address the relay gave; undefined before the first time. */
   get url(): string | undefined {
     return this.#url;
+  }
+  /** Where a TCP tunnel has a raw public port of the relay. */
+  get portUrl(): string | undefined {
+    return this.#portUrl;
   }
   /** True while visitors reach it. */
   get isOnline(): boolean {
@@ -60,12 +74,17 @@ export class Tunnel {
    */
   bindMessage(givesNames: boolean): Bind {
     const { spec } = this;
-    const remembered = givesNames ? (this.#url ?? (this.#isNameDropped ? undefined : spec.recalledUrl)) : undefined;
+    const port =
+      this.#portUrl === undefined ? {} : { port: Number(this.#portUrl.slice(this.#portUrl.lastIndexOf(":") + 1)) };
+    const remembered =
+      givesNames || spec.tcp !== undefined
+        ? (this.#url ?? (this.#isNameDropped ? undefined : spec.recalledUrl))
+        : undefined;
     const url = spec.url ?? remembered;
     return {
       type: "bind",
       bind: this.bind,
-      kind: "http",
+      kind: spec.tcp === undefined ? "http" : "tcp",
       ageMs: this.#clock.ageMs(),
       ...(url !== undefined && { url }),
       ...(this.#claim !== undefined && { claim: this.#claim }),
@@ -73,13 +92,15 @@ export class Tunnel {
       // A takeover is the user's wish at the start. Repeated at every reconnect it would be a fight.
       ...(spec.isTakeover === true && !this.wasBound && { takeover: true }),
       ...(spec.isPrefixStripped === true && { stripPrefix: true }),
+      ...(spec.tcp !== undefined && { options: { ...spec.tcp.options, ...port } }),
     };
   }
 
   /** The relay confirmed it. Returns whether that is news. */
-  bound(url: string, claim: number): boolean {
-    const isNews = !this.#isOnline || this.#url !== url;
+  bound(url: string, claim: number, portUrl?: string): boolean {
+    const isNews = !this.#isOnline || this.#url !== url || this.#portUrl !== portUrl;
     this.#url = url;
+    this.#portUrl = portUrl;
     this.#claim = claim;
     this.#isOnline = true;
     return isNews;

@@ -1,6 +1,6 @@
 const DEFAULT_WAIT = "--wait=60s";
 /** Switches that ngrok's agent also takes with a value. */
-const SWITCHES = ["--pooling-enabled", "--takeover", "--strip-prefix", "--insecure", "--json", "--local"];
+const SWITCHES = ["--pooling-enabled", "--takeover", "--public", "--strip-prefix", "--insecure", "--json", "--local"];
 
 /**
  * Brings spellings that ngrok's users know into the one the parser knows: `--wait` alone means 60 s and never swallows

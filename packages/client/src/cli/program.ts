@@ -3,11 +3,13 @@ import { GgrokError } from "@ggrok/protocol";
 import { parseBoolean } from "../config/values.ts";
 import { CLIENT_VERSION } from "../version.ts";
 import { addAuthtoken, checkConfig, printConfigPath, setRelay } from "./commands/config.ts";
+import { addConnect } from "./commands/connect.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { type HttpFlags, runHttp } from "./commands/http.ts";
 import { type LoginFlags, runLogin } from "./commands/login.ts";
 import { addProxy } from "./commands/proxy.ts";
 import { runStatus, type StatusFlags } from "./commands/status.ts";
+import { addTcp } from "./commands/tcp.ts";
 import type { RelayFlags } from "./context.ts";
 import { escapeForTerminal } from "./escape.ts";
 import { ExitCode, exitCodeOf, UsageError } from "./exit-codes.ts";
@@ -46,6 +48,8 @@ function buildProgram(io: Io, setCode: (code: number) => void): Command {
   addHttp(program, io, setCode);
   addProxy(program, io, setCode);
   addDoctor(program, io, setCode);
+  addTcp(program, io, setCode);
+  addConnect(program, io, setCode);
   addLogin(program, io, setCode);
   addConfig(program, io, setCode);
   program
@@ -86,6 +90,9 @@ function addHttp(program: Command, io: Io, setCode: (code: number) => void): voi
       'where the local API listens; false for none (default: "127.0.0.1:4040", next free port)',
     )
     .addOption(new Option("--inspect <boolean>", "record exchanges for the local API").argParser(booleanFlag))
+    .addOption(
+      new Option("--redact <names>", "header and JSON field names whose values are not recorded").argParser(nameList),
+    )
     .option("--json", "print events as JSON, one a line")
     .option("--log <place>", "stdout, stderr, a file, or false")
     .addOption(new Option("--log-format <format>", "format of the log").choices(LOG_FORMATS))
@@ -140,6 +147,13 @@ function addConfig(program: Command, io: Io, setCode: (code: number) => void): v
     .description("print where the configuration file is")
     .option("--config <file>", "another file")
     .action((flags: RelayFlags) => setCode(printConfigPath(flags, io)));
+}
+
+/** Repeatable, and comma separated. */
+function nameList(text: string, before: readonly string[] | undefined): readonly string[] {
+  const names = text.split(",").map((name) => name.trim());
+  if (names.includes("")) throw new InvalidArgumentError("an empty name.");
+  return [...(before ?? []), ...names];
 }
 
 function booleanFlag(text: string): boolean {

@@ -72,17 +72,19 @@ export function createJsonRenderer(output: Output, log: Log | undefined): Render
  * the rest as log lines.
  */
 export function createPlainRenderer(output: Output, log: Log | undefined, names: readonly string[]): Renderer {
-  const urls = new Map<string, string>();
+  /** Every address of a tunnel that was announced, the first one first: one of TCP may have two. */
+  const urls = new Map<string, string[]>();
   let printed = 0;
   return {
     showsRequests: log?.isEnabled("info") === true,
     event(event) {
       if (event.event === "tunnel.online") {
-        const known = urls.get(event.name);
-        urls.set(event.name, event.url);
-        if (known !== undefined && known !== event.url) output.stdout.write(`${escapeForTerminal(event.url)}\n`);
+        const known = urls.get(event.name) ?? [];
+        const isPrinted = names.indexOf(event.name) < printed;
+        if (isPrinted && !known.includes(event.url)) output.stdout.write(`${escapeForTerminal(event.url)}\n`);
+        urls.set(event.name, known.includes(event.url) ? known : [...known, event.url]);
         for (let name = names[printed]; name !== undefined && urls.has(name); name = names[printed]) {
-          output.stdout.write(`${escapeForTerminal(urls.get(name) ?? "")}\n`);
+          for (const url of urls.get(name) ?? []) output.stdout.write(`${escapeForTerminal(url)}\n`);
           printed += 1;
         }
       }

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { GgrokError } from "@ggrok/protocol";
-import { composeTunnel } from "../compose.ts";
+import { composeTunnel, type TcpPlan } from "../compose.ts";
 import { currentPathSource, resolvePaths } from "../config/paths.ts";
 import { choose, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
 import { configError } from "../config/values.ts";
@@ -17,7 +17,7 @@ const DEFAULT_NAME = "command_line";
 export async function openListener(
   target: Target,
   targetLabel: string,
-  options: TunnelOptions,
+  options: TunnelOptions & { readonly tcp?: TcpPlan },
   onClosed?: () => Promise<void>,
 ): Promise<Listener> {
   options.signal?.throwIfAborted();
@@ -50,6 +50,7 @@ export async function openListener(
     isPooling: options.poolingEnabled === true,
     isTakeover: options.takeover === true,
     isPrefixStripped: options.stripPrefix === true,
+    ...(options.tcp !== undefined && { tcp: options.tcp }),
     ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
     retry: options.retry !== false,
     folder: options.folder ?? process.cwd(),
@@ -81,6 +82,10 @@ export async function openListener(
       const url = agent.tunnels[0]?.url;
       if (url === undefined) throw new GgrokError("ERR_GGROK_INTERNAL");
       return url;
+    },
+    urls() {
+      const [tunnel] = agent.tunnels;
+      return [tunnel?.url, tunnel?.portUrl].filter((url) => url !== undefined);
     },
     close,
     on: (event, listener) => events.on(event, listener),

@@ -2,12 +2,14 @@ import { resolve } from "node:path";
 import { GgrokError } from "@ggrok/protocol";
 import { STOP_GRACE_MS } from "../../agent/agent.ts";
 import { waitUntilListening } from "../../agent/app-watch.ts";
-import { composeTunnel, type RunningTunnel } from "../../compose.ts";
+import { canonicalFolder } from "../../agent/identity.ts";
+import { composeTunnel, type RunningTunnel, type TcpPlan } from "../../compose.ts";
 import { parseRelayUrl, type RelayAddress } from "../../config/relay-url.ts";
 import { choose } from "../../config/settings.ts";
 import { type ListenAddress, parseDuration, parseListenAddress } from "../../config/values.ts";
 import { parseTarget, type Target } from "../../forward/target.ts";
-import { type Inspector, startInspector } from "../../inspector/server.ts";
+import { Inspection } from "../../inspector/inspection.ts";
+import type { Inspector } from "../../inspector/server.ts";
 import { CLIENT_VERSION } from "../../version.ts";
 import { type Context, loadContext, pickToken, type RelayFlags, requireRelay } from "../context.ts";
 import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
@@ -32,6 +34,7 @@ export interface HttpFlags extends RelayFlags {
   readonly timeout?: string;
   readonly webAddr?: string;
   readonly inspect?: boolean;
+  readonly redact?: readonly string[];
   readonly log?: string;
   readonly logFormat?: "json" | "logfmt" | "term";
   readonly logLevel?: "debug" | "info" | "warn" | "error";
@@ -44,20 +47,26 @@ export interface HttpFlags extends RelayFlags {
   readonly ca?: string;
 }
 
-/** The command line, checked as far as it can be without reading anything. */
-interface HttpRequest {
+/** A command line with one tunnel, checked as far as it can be without reading anything. */
+export interface TunnelRequest {
   readonly target: Target;
   readonly label: string;
   readonly url: string | undefined;
   readonly timeoutMs: number | undefined;
   readonly waitMs: number | undefined;
   readonly webAddress: ListenAddress | false | undefined;
+  readonly tcp?: TcpPlan;
   readonly flags: HttpFlags;
 }
 
 /** `ggrok http <target>`: a tunnel that stays until a signal or an error that retrying cannot cure. Returns the exit code. */
 export async function runHttp(targetText: string, flags: HttpFlags, io: Io): Promise<number> {
-  const request = readCommandLine(targetText, flags);
+  return await runTunnel(readCommandLine(targetText, flags), io);
+}
+
+/** Runs one tunnel of a command line to its end. Returns the exit code. */
+export async function runTunnel(request: TunnelRequest, io: Io): Promise<number> {
+  const { flags } = request;
   const context = loadContext(flags, io);
   const log = openLog({
     flags,
@@ -80,8 +89,15 @@ export async function runHttp(targetText: string, flags: HttpFlags, io: Io): Pro
   }
 }
 
-function readCommandLine(targetText: string, flags: HttpFlags): HttpRequest {
-  const target = parseFlag("target", () => parseTarget(targetText));
+function readCommandLine(targetText: string, flags: HttpFlags): TunnelRequest {
+  return readTunnelFlags(
+    parseFlag("target", () => parseTarget(targetText)),
+    flags,
+  );
+}
+
+/** Reads the flags that every kind of tunnel has. */
+export function readTunnelFlags(target: Target, flags: HttpFlags): TunnelRequest {
   const names = [flags.url, flags.domain, flags.subdomain, flags.hostname].filter((name) => name !== undefined);
   if (names.length > 1) throw new UsageError("--url, --domain, --subdomain and --hostname mean the same: give one");
   const { timeout, wait, webAddr } = flags;
@@ -89,7 +105,7 @@ function readCommandLine(targetText: string, flags: HttpFlags): HttpRequest {
     throw new UsageError("--local brings its own relay: --relay has no place beside it");
   return {
     target,
-    label: `${target.scheme}://${target.authority}${target.basePath}`,
+    label: target.label,
     url: names[0],
     timeoutMs: timeout === undefined ? undefined : parseFlag("--timeout", () => parseDuration(timeout)),
     waitMs: wait === undefined ? undefined : parseFlag("--wait", () => parseDuration(wait)),
@@ -117,7 +133,7 @@ function isTruthy(value: string | undefined): boolean {
 }
 
 interface Serving {
-  readonly request: HttpRequest;
+  readonly request: TunnelRequest;
   readonly context: Context;
   readonly relay: RelayAddress;
   readonly token: string | undefined;
@@ -132,17 +148,19 @@ async function serveTunnel(o: Serving): Promise<number> {
   if (isReady === "stopped") return ExitCode.Ok;
   const view: { tunnel?: RunningTunnel; webUrl?: string } = {};
   const renderer = createRenderer(o, view);
+  const inspection = await openInspection(o, view, renderer);
+  const openTap = inspection.openTap(TUNNEL_NAME);
   const tunnel = composeTunnel({
     ...planOf(o),
+    ...(openTap !== undefined && { openTap }),
     onNotice: (text) => renderer.notice(text),
     onExchange: (e) => e.phase === "start" && renderer.exchangeStarted(e),
     onAppChange: (isListening) => reportApp(isListening, request, renderer),
   });
   view.tunnel = tunnel;
   tunnel.events.tap((event) => renderer.event(event), { requests: renderer.showsRequests });
-  let inspector: Inspector | undefined;
   try {
-    inspector = await openInspector(o, tunnel);
+    const inspector = await openInspector(o, tunnel, inspection);
     if (inspector !== undefined) {
       view.webUrl = inspector.url;
       tunnel.events.emit("inspector.online", { url: inspector.url });
@@ -153,8 +171,8 @@ async function serveTunnel(o: Serving): Promise<number> {
     return await untilOver(tunnel, o);
   } finally {
     await tunnel.close();
+    await inspection.close();
     renderer.stop();
-    await inspector?.close();
   }
 }
 
@@ -174,7 +192,7 @@ async function untilOver(tunnel: RunningTunnel, o: Serving): Promise<number> {
   throw outcome;
 }
 
-async function waitForApp(request: HttpRequest, io: Io): Promise<"ready" | "stopped"> {
+async function waitForApp(request: TunnelRequest, io: Io): Promise<"ready" | "stopped"> {
   if (request.waitMs === undefined) return "ready";
   const deadline = AbortSignal.timeout(request.waitMs);
   try {
@@ -209,13 +227,14 @@ function planOf(o: Serving): Omit<Parameters<typeof composeTunnel>[0], "onNotice
     isTakeover: flags.takeover === true,
     isPrefixStripped: flags.stripPrefix === true,
     ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
+    ...(request.tcp !== undefined && { tcp: request.tcp }),
     retry: flags.retry,
     folder: io.cwd,
     stateDir: context.paths.stateDir,
   };
 }
 
-function reportApp(isListening: boolean, request: HttpRequest, renderer: Renderer): void {
+function reportApp(isListening: boolean, request: TunnelRequest, renderer: Renderer): void {
   if (isListening) renderer.appListens(`${request.target.authority} accepts connections now`);
   else renderer.appListens(`nothing listens on ${request.target.authority} yet`);
 }
@@ -247,11 +266,27 @@ function createRenderer(o: Serving, view: { tunnel?: RunningTunnel; webUrl?: str
   });
 }
 
-async function openInspector(o: Serving, tunnel: RunningTunnel): Promise<Inspector | undefined> {
+function openInspection(o: Serving, view: { tunnel?: RunningTunnel }, renderer: Renderer): Promise<Inspection> {
+  const { flags } = o.request;
+  return Inspection.open({
+    stateDir: o.context.paths.stateDir,
+    folder: canonicalFolder(o.io.cwd),
+    isRecording: flags.inspect !== false,
+    ...(flags.redact !== undefined && { redact: flags.redact }),
+    urlOf: (name) => view.tunnel?.agent.tunnels.find((t) => t.spec.name === name)?.url,
+    onNotice: (text) => renderer.notice(text),
+  });
+}
+
+async function openInspector(
+  o: Serving,
+  tunnel: RunningTunnel,
+  inspection: Inspection,
+): Promise<Inspector | undefined> {
   const { request, context } = o;
   const address = request.webAddress ?? webAddressOfFile(context) ?? parseListenAddress(DEFAULT_WEB_ADDRESS);
   if (address === false) return undefined;
-  return await startInspector(address, {
+  return await inspection.listen(address, {
     version: CLIENT_VERSION,
     relay: o.relay.origin,
     isOnline: () => tunnel.agent.isOnline,

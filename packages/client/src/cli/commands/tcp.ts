@@ -1,0 +1,90 @@
+import { isIP } from "node:net";
+import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import type { TcpPlan } from "../../compose.ts";
+import { parseTcpTarget } from "../../forward/tcp-target.ts";
+import { parseFlag } from "../exit-codes.ts";
+import type { Io } from "../io.ts";
+import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
+import { type HttpFlags, readTunnelFlags, runTunnel } from "./http.ts";
+
+/** What `ggrok tcp` takes. */
+interface TcpFlags extends HttpFlags {
+  readonly public?: boolean;
+  readonly cidrAllow: readonly string[];
+  readonly cidrDeny: readonly string[];
+  readonly upstreamProxyProtocol?: "1" | "2";
+}
+
+/** Adds `ggrok tcp` to the command line. */
+export function addTcp(program: Command, io: Io, setCode: (code: number) => void): void {
+  program
+    .command("tcp")
+    .summary("give a TCP service a name at the relay, and a public port where it has them")
+    .description(
+      "give a TCP service a name at the relay, and a public port where it has them\n\ntarget: 5432, host:5432, tcp://host:port or unix:/path.sock. By name it is reached with `ggrok connect NAME` and a token, unless --public.",
+    )
+    .argument("<target>", "where the service listens")
+    .option("--url <url>", "the name to have, or tcp://HOST:PORT for one public port")
+    .option("--domain <name>", "the same as --url")
+    .option("--subdomain <name>", "the same as --url")
+    .option("--hostname <name>", "the same as --url")
+    .option("--public", "let everyone who reaches the relay connect by name, without a token")
+    .option("--cidr-allow <cidr>", "only these addresses may connect; repeatable or comma separated", appendCidrs, [])
+    .option("--cidr-deny <cidr>", "these addresses may not connect; repeatable or comma separated", appendCidrs, [])
+    .addOption(
+      new Option("--upstream-proxy-protocol <version>", "tell the service who connects, by the PROXY protocol").choices(
+        ["1", "2"],
+      ),
+    )
+    .option("--pooling-enabled", "share the name with other agents that say so too")
+    .option("--takeover", "take the name from another living agent with the same token")
+    .option("--timeout <duration>", "longest silence of a connection, for instance 10m (default: none)")
+    .option("--wait <duration>", "print no URL before the service accepts connections; --wait alone means --wait=60s")
+    .option("--local", "start a relay on this machine")
+    .option("--no-retry", "end when the relay cannot be reached")
+    .option(
+      "--web-addr <address>",
+      'where the local API listens; false for none (default: "127.0.0.1:4040", next free port)',
+    )
+    .option("--json", "print events as JSON, one a line")
+    .option("--log <place>", "stdout, stderr, a file, or false")
+    .addOption(new Option("--log-format <format>", "format of the log").choices(LOG_FORMATS))
+    .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS))
+    .option("--relay <relay>", "the relay: host, host:port or https://host (environment: GGROK_RELAY)")
+    .option("--authtoken <token>", "token for the relay, also as env:NAME or file:PATH (environment: GGROK_AUTHTOKEN)")
+    .option("--insecure", "allow http:// to a relay beyond this machine")
+    .option("--proxy <url>", "HTTP or SOCKS proxy on the way to the relay (default: HTTPS_PROXY, ALL_PROXY, NO_PROXY)")
+    .option("--ca <file>", "further certificate authorities for the relay, PEM")
+    .option("--config <file>", "read this configuration file only (environment: GGROK_CONFIG)")
+    .action(async (target: string, flags: TcpFlags) => setCode(await runTcp(target, flags, io)));
+}
+
+/** `ggrok tcp <target>`: a tunnel that stays until a signal or an error that retrying cannot cure. Returns the exit code. */
+async function runTcp(targetText: string, flags: TcpFlags, io: Io): Promise<number> {
+  const target = parseFlag("target", () => parseTcpTarget(targetText));
+  return await runTunnel({ ...readTunnelFlags(target, flags), tcp: readPlan(flags) }, io);
+}
+
+function readPlan(flags: TcpFlags): TcpPlan {
+  const { cidrAllow, cidrDeny, upstreamProxyProtocol } = flags;
+  return {
+    isPublic: flags.public === true,
+    ...(cidrAllow.length > 0 && { cidrAllow }),
+    ...(cidrDeny.length > 0 && { cidrDeny }),
+    ...(upstreamProxyProtocol !== undefined && { proxyProtocol: upstreamProxyProtocol === "1" ? 1 : 2 }),
+  };
+}
+
+function appendCidrs(text: string, before: readonly string[]): readonly string[] {
+  return [...before, ...text.split(",").map((item) => parseCidr(item.trim()))];
+}
+
+function parseCidr(text: string): string {
+  const [address = "", bits, ...rest] = text.split("/");
+  const family = isIP(address);
+  const width = family === 4 ? 32 : 128;
+  const isValid = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= width);
+  if (family === 0 || rest.length > 0 || !isValid)
+    throw new InvalidArgumentError(`"${text}" is no address and no network such as 10.0.0.0/8`);
+  return text;
+}
