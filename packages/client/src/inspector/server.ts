@@ -1,62 +1,65 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { GgrokError } from "@ggrok/protocol";
 import type { ListenAddress } from "../config/values.ts";
-import type { ExchangeFigures } from "./exchange-stats.ts";
-import { isTrustedRequest } from "./guard.ts";
+import { createAgentRoutes, describeStatus, type InspectorSource, onlineTunnels } from "./agent-routes.ts";
+import { matchPath, type Route } from "./api-route.ts";
+import { describeTunnel } from "./api-shapes.ts";
+import { EventFeed } from "./event-feed.ts";
+import { createExchangeRoutes, describeStats } from "./exchange-routes.ts";
+import type { ExchangeStore } from "./exchange-store.ts";
+import { isLoopbackHost, isToken, judgeRequest, TOKEN_COOKIE } from "./guard.ts";
+import { HttpAnswer } from "./http-answer.ts";
+import { type Page, renderPage, renderPlainPage } from "./page.ts";
 
 /** How many ports above the wanted one are tried when it is taken. */
 const PORT_TRIES = 100;
-const HEADERS = {
-  "cache-control": "no-store",
-  "content-security-policy":
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-  "cross-origin-resource-policy": "same-origin",
-  "referrer-policy": "no-referrer",
-  "x-content-type-options": "nosniff",
-  "x-frame-options": "DENY",
-};
 
-/** What the local API shows of a tunnel. */
-export interface TunnelView {
-  readonly name: string;
-  readonly url: string | undefined;
-  readonly target: string;
-  readonly isInspected: boolean;
-  readonly figures: ExchangeFigures;
-}
-
-/** What the local API shows. */
-export interface InspectorSource {
-  isOnline(): boolean;
-  version: string;
-  relay: string;
-  phase(): string;
-  latencyMs(): number | undefined;
-  tunnels(): readonly TunnelView[];
+/** What the local API is made of. */
+export interface InspectorOptions {
+  readonly address: ListenAddress;
+  readonly source: InspectorSource;
+  /** Missing: nothing is recorded, and there are no exchanges to show. */
+  readonly store?: ExchangeStore;
+  /** Further routes. */
+  readonly routes?: readonly Route[];
+  /** Asked at the first visit; undefined: it has not been built. */
+  readonly loadPage?: () => Promise<Page | undefined>;
 }
 
 /** The running local API. */
 export interface Inspector extends AsyncDisposable {
+  /** For people: where other machines can reach it, it has the token that reading takes. */
   readonly url: string;
+  /** For programs: without the token. */
+  readonly origin: string;
+  readonly token: string;
   close(): Promise<void>;
 }
 
 /** Starts the local API at the wanted address, or at the next free port; port 0 takes any. */
-export async function startInspector(address: ListenAddress, source: InspectorSource): Promise<Inspector> {
-  const server = createServer({ maxHeaderSize: 16_384, requestTimeout: 10_000 }, (request, response) => {
-    respond(request, response, source, address.host);
+export async function startInspector(o: InspectorOptions): Promise<Inspector> {
+  const { address } = o;
+  const token = randomBytes(24).toString("base64url");
+  const api = new LocalApi(o, token);
+  const server = createServer({ maxHeaderSize: 16_384, requestTimeout: 60_000 }, (request, response) => {
+    void api.respond(request, response);
   });
   server.on("clientError", (_error, socket) => socket.destroy());
   const port = await listen(server, address);
   // The agent lives by its tunnels: a forgotten browser tab keeps no process alive.
   server.unref();
   const host = address.host === "0.0.0.0" || address.host === "::" ? "127.0.0.1" : address.host;
+  const origin = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
   const close = async (): Promise<void> => {
+    api.close();
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeAllConnections();
     await closed;
   };
-  return { url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`, close, [Symbol.asyncDispose]: close };
+  const url = isLoopbackHost(address.host) ? origin : `${origin}/?token=${token}`;
+  return { url, origin, token, close, [Symbol.asyncDispose]: close };
 }
 
 async function listen(server: Server, address: ListenAddress): Promise<number> {
@@ -74,92 +77,127 @@ async function listen(server: Server, address: ListenAddress): Promise<number> {
   }
 }
 
-function respond(request: IncomingMessage, response: ServerResponse, source: InspectorSource, ownHost: string): void {
-  const send = (status: number, type: string, body: string, fields: Record<string, string> = {}): void => {
-    const length = String(Buffer.byteLength(body));
-    response.writeHead(status, { ...HEADERS, "content-type": type, "content-length": length, ...fields });
-    response.end(request.method === "HEAD" ? undefined : body);
-  };
-  const json = (status: number, value: unknown): void => send(status, "application/json", `${JSON.stringify(value)}\n`);
-  request.resume();
-  if (!isTrustedRequest(request.headers, ownHost)) {
-    json(403, {
-      error: "this API answers requests made to this machine by its address or as localhost, from no other site",
+class LocalApi {
+  readonly #options: InspectorOptions;
+  readonly #token: string;
+  readonly #routes: readonly Route[];
+  readonly #events: EventFeed;
+  #page: Promise<Page | undefined> | undefined;
+
+  constructor(options: InspectorOptions, token: string) {
+    this.#options = options;
+    this.#token = token;
+    const { source, store } = options;
+    this.#events = new EventFeed({
+      store,
+      status: () => ({ ...describeStatus(source), tunnels: onlineTunnels(source).map(describeEndpointOf) }),
+      stats: () => (store === undefined ? { store: "none", recording: false } : describeStats(store)),
     });
-    return;
+    this.#routes = [
+      ...createAgentRoutes(source),
+      ...(store === undefined ? [] : createExchangeRoutes(store)),
+      ...(options.routes ?? []),
+      { method: "GET", path: "/", run: ({ answer }) => this.#sendPage(answer) },
+      {
+        method: "GET",
+        path: "/assets/*",
+        run: ({ answer, parts: [name = ""] }) => this.#sendAsset(answer, name),
+      },
+      {
+        method: "GET",
+        path: "/api/events",
+        run: ({ request, answer, query }) => this.#follow(request, answer, query),
+      },
+    ];
   }
-  const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    send(405, "application/json", '{"error":"read only"}\n', { allow: "GET, HEAD" });
-    return;
-  }
-  if (path === "/") {
-    send(200, "text/html; charset=utf-8", renderPage(source));
-  } else if (path === "/api/status") {
-    const isOnline = source.isOnline();
-    json(isOnline ? 200 : 503, {
-      status: isOnline ? "online" : "offline",
-      session: source.phase(),
-      relay: source.relay,
-      version: source.version,
-      latency_ms: source.latencyMs() ?? null,
+
+  async respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const answer = new HttpAnswer(request, response);
+    const [path = "/", search = ""] = splitTarget(request.url ?? "/");
+    const matching = this.#routes.flatMap((route) => {
+      const parts = matchPath(route.path, path);
+      return parts === undefined ? [] : [{ route, parts }];
     });
-  } else if (path === "/api" || path === "/api/") {
-    json(200, { uri: "/api", tunnels: "/api/tunnels", status: "/api/status" });
-  } else if (path === "/api/tunnels" || path === "/api/tunnels/") {
-    json(200, { tunnels: onlineTunnels(source).map((tunnel) => describeTunnel(tunnel)), uri: "/api/tunnels" });
-  } else if (path.startsWith("/api/tunnels/")) {
-    const name = path.slice("/api/tunnels/".length);
-    const tunnel = onlineTunnels(source).find((t) => encodeURIComponent(t.name) === name);
-    if (tunnel === undefined)
-      json(404, { error_code: 100, status_code: 404, msg: "tunnel not found", details: { tunnel: name } });
-    else json(200, describeTunnel(tunnel));
-  } else {
-    json(404, { error: "not found" });
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    const found = matching.find(({ route }) => route.method === method);
+    try {
+      const query = new URLSearchParams(search);
+      const refusal = judgeRequest(
+        request,
+        { ownHost: this.#options.address.host, token: this.#token },
+        found?.route.isOpen,
+      );
+      if (refusal === "ERR_GGROK_API_TOKEN_REQUIRED" && this.#letIn(path, query, answer)) return;
+      if (refusal !== undefined) throw new GgrokError(refusal);
+      if (found === undefined && matching.length > 0) {
+        answer.fail(new GgrokError("ERR_GGROK_API_METHOD_REFUSED"), { allow: allowed(matching) });
+      } else if (found === undefined) {
+        throw new GgrokError("ERR_GGROK_API_NOT_FOUND");
+      } else {
+        await found.route.run({ request, answer, query, parts: found.parts });
+      }
+    } catch (error) {
+      if (response.headersSent) response.destroy();
+      else answer.fail(error);
+    } finally {
+      request.resume();
+    }
+  }
+
+  close(): void {
+    this.#events.close();
+  }
+
+  /** A browser that was given the address with the token keeps it as a cookie, so that it stands in no further address. */
+  #letIn(path: string, query: URLSearchParams, answer: HttpAnswer): boolean {
+    if (path !== "/" || !isToken(query.get("token") ?? undefined, this.#token)) return false;
+    answer.empty(303, {
+      location: "/",
+      "set-cookie": `${TOKEN_COOKIE}=${this.#token}; Path=/; HttpOnly; SameSite=Strict`,
+    });
+    return true;
+  }
+
+  async #sendPage(answer: HttpAnswer): Promise<void> {
+    const page = await this.#loadPage();
+    const html = page === undefined ? renderPlainPage(this.#options.source) : renderPage(page, this.#token);
+    answer.send(200, "text/html; charset=utf-8", html);
+  }
+
+  async #sendAsset(answer: HttpAnswer, name: string): Promise<void> {
+    const file = (await this.#loadPage())?.asset(name);
+    if (file === undefined) throw new GgrokError("ERR_GGROK_API_NOT_FOUND");
+    answer.send(200, file.type, file.content);
+  }
+
+  #loadPage(): Promise<Page | undefined> | undefined {
+    this.#page ??= this.#options.loadPage?.();
+    return this.#page;
+  }
+
+  #follow(request: IncomingMessage, answer: HttpAnswer, query: URLSearchParams): void {
+    if (!this.#events.hasRoom) {
+      throw new GgrokError("ERR_GGROK_LIMIT_REACHED", { message: "too many pages follow the events already" });
+    }
+    const last = request.headers["last-event-id"] ?? query.get("after");
+    const response = answer.stream();
+    if (request.method === "HEAD") return;
+    this.#events.add(response, typeof last === "string" && /^\d{1,15}$/.test(last) ? Number(last) : undefined);
   }
 }
 
-function onlineTunnels(source: InspectorSource): (TunnelView & { url: string })[] {
-  return source.tunnels().flatMap((tunnel) => (tunnel.url === undefined ? [] : [{ ...tunnel, url: tunnel.url }]));
+function describeEndpointOf(tunnel: Parameters<typeof describeTunnel>[0]): Record<string, unknown> {
+  const { name, public_url, proto, config } = describeTunnel(tunnel);
+  return { name, public_url, proto, config };
 }
 
-/** ngrok's shape; its durations are nanoseconds. */
-function describeTunnel(tunnel: TunnelView & { url: string }): unknown {
-  const f = tunnel.figures;
-  const ns = (ms: number): number => Math.round(ms * 1e6);
-  const figures = {
-    count: f.total,
-    rate1: f.rate1,
-    rate5: f.rate5,
-    rate15: f.rate15,
-    p50: ns(f.p50Ms),
-    p90: ns(f.p90Ms),
-    p95: ns(f.p95Ms),
-    p99: ns(f.p99Ms),
-  };
-  return {
-    name: tunnel.name,
-    ID: tunnel.name,
-    uri: `/api/tunnels/${encodeURIComponent(tunnel.name)}`,
-    public_url: tunnel.url,
-    proto: tunnel.url.split(":", 1)[0],
-    config: { addr: tunnel.target, inspect: tunnel.isInspected },
-    metrics: { conns: { ...figures, gauge: f.open }, http: figures },
-  };
+function allowed(matching: readonly { route: Route }[]): string {
+  const methods = matching.map(({ route }) => (route.method === "GET" ? "GET, HEAD" : route.method));
+  return methods.join(", ");
 }
 
-function renderPage(source: InspectorSource): string {
-  const rows = onlineTunnels(source).map(
-    (t) =>
-      `<li><a href="${escapeHtml(t.url)}" rel="noreferrer">${escapeHtml(t.url)}</a> → ${escapeHtml(t.target)}</li>`,
-  );
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>ggrok</title>
-<style>body{font:16px/1.5 system-ui;margin:3rem auto;max-width:40rem;padding:0 1rem;color-scheme:light dark}</style>
-<h1>ggrok</h1><p>${source.isOnline() ? "Online" : "Not online"}, relay ${escapeHtml(source.relay)}</p><ul>${rows.join("")}</ul>
-<p>For scripts: <a href="/api/tunnels">/api/tunnels</a>, <a href="/api/status">/api/status</a></p></html>
-`;
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+/** Absolute-form targets, which only proxies get, name nothing here. */
+function splitTarget(target: string): [string, string] {
+  const at = target.indexOf("?");
+  return at === -1 ? [target, ""] : [target.slice(0, at), target.slice(at + 1)];
 }

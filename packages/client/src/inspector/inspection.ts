@@ -1,0 +1,86 @@
+import type { ListenAddress } from "../config/values.ts";
+import type { OpenTap } from "../forward/exchange-tap.ts";
+import type { InspectorSource } from "./agent-routes.ts";
+import { writeAgentState } from "./agent-state.ts";
+import type { ExchangeStore } from "./exchange-store.ts";
+import { openStore, storeKeys } from "./open-store.ts";
+import { Recorder, type VerifySignature } from "./recorder.ts";
+import { type Inspector, startInspector } from "./server.ts";
+
+/** What is recorded, where, and how. */
+export interface InspectionOptions {
+  readonly stateDir: string;
+  /** The project folder under its real name. */
+  readonly folder: string;
+  /** False: nothing is recorded and nothing opened. */
+  readonly isRecording: boolean;
+  /** Names whose values are not written. */
+  readonly redact?: readonly string[];
+  readonly verify?: VerifySignature;
+  /** Public URL of a tunnel, once it has one. */
+  readonly urlOf: (tunnel: string) => string | undefined;
+  /** Hears in one line what the user should know. */
+  readonly onNotice: (text: string) => void;
+}
+
+/** Records the exchanges of an agent and shows them on its local API. */
+export class Inspection {
+  readonly store: ExchangeStore | undefined;
+  readonly #recorder: Recorder | undefined;
+  readonly #options: InspectionOptions;
+  readonly #key: string;
+  #inspector: Inspector | undefined;
+  #removeState: (() => void) | undefined;
+
+  private constructor(options: InspectionOptions, key: string, store: ExchangeStore | undefined) {
+    this.#options = options;
+    this.#key = key;
+    this.store = store;
+    const { redact, verify, urlOf } = options;
+    this.#recorder =
+      store === undefined
+        ? undefined
+        : new Recorder({
+            store,
+            urlOf,
+            ...(redact !== undefined && { redact }),
+            ...(verify !== undefined && { verify }),
+          });
+  }
+
+  /** Opens the history of the folder. */
+  static async open(options: InspectionOptions): Promise<Inspection> {
+    const { stateDir, folder, isRecording, onNotice } = options;
+    if (!isRecording) return new Inspection(options, `${storeKeys(folder)[0] ?? ""}-off-${process.pid}`, undefined);
+    const { store, key } = await openStore({ stateDir, folder, onNotice });
+    // In memory the name is nobody's: two such agents must not write one state file.
+    return new Inspection(options, store.kind === "memory" ? `${key}-memory-${process.pid}` : key, store);
+  }
+
+  /** What listens to the exchanges of a tunnel; undefined when nothing is recorded. */
+  openTap(tunnel: string): OpenTap | undefined {
+    return this.#recorder?.openTap(tunnel);
+  }
+
+  /** Starts the local API and says where it is, for programs of this user. */
+  async listen(address: ListenAddress, source: InspectorSource): Promise<Inspector> {
+    const { store } = this;
+    const inspector = await startInspector({ address, source, ...(store !== undefined && { store }) });
+    this.#inspector = inspector;
+    this.#removeState = writeAgentState(this.#options.stateDir, this.#key, {
+      url: inspector.origin,
+      token: inspector.token,
+      pid: process.pid,
+      folder: this.#options.folder,
+    });
+    return inspector;
+  }
+
+  /** Writes what waits and lets go of everything. The tunnels have ended before. */
+  async close(): Promise<void> {
+    this.#removeState?.();
+    await this.#inspector?.close();
+    this.#recorder?.close();
+    this.store?.close();
+  }
+}
