@@ -1,4 +1,5 @@
 import { hostname, userInfo } from "node:os";
+import { ResetCode } from "@ggrok/protocol";
 import { Agent } from "./agent/agent.ts";
 import { AppWatch } from "./agent/app-watch.ts";
 import { recallName, releaseName, rememberName } from "./agent/chosen-names.ts";
@@ -8,7 +9,9 @@ import type { RelayAddress } from "./config/relay-url.ts";
 import type { ExchangeEvent } from "./forward/exchange.ts";
 import type { OpenTap } from "./forward/exchange-tap.ts";
 import { createForwarder } from "./forward/forwarder.ts";
+import type { ProxyProtocolVersion } from "./forward/proxy-protocol.ts";
 import type { Target } from "./forward/target.ts";
+import { createTcpForwarder, type TcpForwarder } from "./forward/tcp.ts";
 import { ExchangeStats } from "./inspector/exchange-stats.ts";
 import { CLIENT_VERSION } from "./version.ts";
 
@@ -26,6 +29,8 @@ export interface TunnelPlan {
   readonly isPooling: boolean;
   readonly isTakeover: boolean;
   readonly isPrefixStripped: boolean;
+  /** A TCP tunnel. */
+  readonly tcp?: TcpPlan;
   readonly timeoutMs?: number;
   readonly retry: boolean;
   readonly folder: string;
@@ -35,6 +40,15 @@ export interface TunnelPlan {
   /** Listens to the exchanges. */
   readonly openTap?: OpenTap;
   readonly onAppChange?: (isListening: boolean) => void;
+}
+
+/** What a TCP tunnel has beside what every tunnel has. */
+export interface TcpPlan {
+  /** Whoever reaches the relay may connect by name. */
+  readonly isPublic: boolean;
+  readonly cidrAllow?: readonly string[];
+  readonly cidrDeny?: readonly string[];
+  readonly proxyProtocol?: ProxyProtocolVersion;
 }
 
 /** A tunnel in the making or at work. */
@@ -65,6 +79,7 @@ export function composeTunnel(plan: TunnelPlan): RunningTunnel {
     ...(plan.openTap !== undefined && { openTap: plan.openTap }),
     ...(plan.timeoutMs !== undefined && { timeoutMs: plan.timeoutMs }),
   });
+  const tcp = plan.tcp === undefined ? undefined : composeTcp(plan, plan.tcp, { stats, app });
   const recalledUrl = plan.url === undefined ? recallName(place, plan.targetLabel) : undefined;
   const agent = new Agent({
     relay: plan.relay,
@@ -87,21 +102,53 @@ export function composeTunnel(plan: TunnelPlan): RunningTunnel {
         isTakeover: plan.isTakeover,
         isPrefixStripped: plan.isPrefixStripped,
         onStream: (stream, head, fin) => forwarder.onStream(stream, head, fin),
+        ...(tcp !== undefined && {
+          tcp: {
+            options: tcp.options,
+            onConnection: (stream, head, fin) => tcp.forwarder.onConnection(stream, head, fin),
+          },
+        }),
       },
     ],
   });
   events.on("tunnel.online", ({ url }) => {
-    if (plan.url === undefined) rememberName(place, plan.targetLabel, url);
+    // A TCP tunnel is announced a second time under its public port; its name is what it is known by.
+    if (plan.url === undefined && url === agent.tunnels[0]?.url) rememberName(place, plan.targetLabel, url);
   });
   const close = async (graceMs?: number): Promise<void> => {
     app.stop();
     await agent.close(graceMs);
     // The sessions are over: what an exchange still waits for would reach nobody.
+    tcp?.forwarder.destroy();
     forwarder.destroy();
     await forwarder.close();
     if (plan.url === undefined) releaseName(place, plan.targetLabel);
   };
   return { agent, events, stats, app, close };
+}
+
+function composeTcp(
+  plan: TunnelPlan,
+  tcp: TcpPlan,
+  o: { stats: ExchangeStats; app: AppWatch },
+): { forwarder: TcpForwarder; options: Readonly<Record<string, unknown>> } {
+  const { isPublic, cidrAllow, cidrDeny, proxyProtocol } = tcp;
+  const forwarder = createTcpForwarder({
+    target: plan.target,
+    ...(plan.timeoutMs !== undefined && { timeoutMs: plan.timeoutMs }),
+    ...(proxyProtocol !== undefined && { proxyProtocol }),
+    onOpen: () => o.stats.started(),
+    onEnd: (durationMs, reset) => {
+      o.stats.ended(durationMs);
+      if (reset === ResetCode.UpstreamRefused) o.app.check();
+    },
+  });
+  const options = {
+    ...(isPublic && { public: true }),
+    ...(cidrAllow !== undefined && { cidrAllow }),
+    ...(cidrDeny !== undefined && { cidrDeny }),
+  };
+  return { forwarder, options };
 }
 
 function finishExchange(exchange: ExchangeEvent, o: { events: EventHub; stats: ExchangeStats; app: AppWatch }): void {

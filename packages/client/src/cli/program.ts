@@ -3,11 +3,13 @@ import { GgrokError } from "@ggrok/protocol";
 import { parseBoolean } from "../config/values.ts";
 import { CLIENT_VERSION } from "../version.ts";
 import { addAuthtoken, checkConfig, printConfigPath, setRelay } from "./commands/config.ts";
+import { addConnect } from "./commands/connect.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { type HttpFlags, runHttp } from "./commands/http.ts";
 import { type LoginFlags, runLogin } from "./commands/login.ts";
 import { addProxy } from "./commands/proxy.ts";
 import { runStatus, type StatusFlags } from "./commands/status.ts";
+import { addTcp } from "./commands/tcp.ts";
 import type { RelayFlags } from "./context.ts";
 import { escapeForTerminal } from "./escape.ts";
 import { ExitCode, exitCodeOf, UsageError } from "./exit-codes.ts";
@@ -46,6 +48,8 @@ function buildProgram(io: Io, setCode: (code: number) => void): Command {
   addHttp(program, io, setCode);
   addProxy(program, io, setCode);
   addDoctor(program, io, setCode);
+  addTcp(program, io, setCode);
+  addConnect(program, io, setCode);
   addLogin(program, io, setCode);
   addConfig(program, io, setCode);
   program

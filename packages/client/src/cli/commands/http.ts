@@ -3,7 +3,7 @@ import { GgrokError } from "@ggrok/protocol";
 import { STOP_GRACE_MS } from "../../agent/agent.ts";
 import { waitUntilListening } from "../../agent/app-watch.ts";
 import { canonicalFolder } from "../../agent/identity.ts";
-import { composeTunnel, type RunningTunnel } from "../../compose.ts";
+import { composeTunnel, type RunningTunnel, type TcpPlan } from "../../compose.ts";
 import { parseRelayUrl, type RelayAddress } from "../../config/relay-url.ts";
 import { choose } from "../../config/settings.ts";
 import { type ListenAddress, parseDuration, parseListenAddress } from "../../config/values.ts";
@@ -47,20 +47,26 @@ export interface HttpFlags extends RelayFlags {
   readonly ca?: string;
 }
 
-/** The command line, checked as far as it can be without reading anything. */
-interface HttpRequest {
+/** A command line with one tunnel, checked as far as it can be without reading anything. */
+export interface TunnelRequest {
   readonly target: Target;
   readonly label: string;
   readonly url: string | undefined;
   readonly timeoutMs: number | undefined;
   readonly waitMs: number | undefined;
   readonly webAddress: ListenAddress | false | undefined;
+  readonly tcp?: TcpPlan;
   readonly flags: HttpFlags;
 }
 
 /** `ggrok http <target>`: a tunnel that stays until a signal or an error that retrying cannot cure. Returns the exit code. */
 export async function runHttp(targetText: string, flags: HttpFlags, io: Io): Promise<number> {
-  const request = readCommandLine(targetText, flags);
+  return await runTunnel(readCommandLine(targetText, flags), io);
+}
+
+/** Runs one tunnel of a command line to its end. Returns the exit code. */
+export async function runTunnel(request: TunnelRequest, io: Io): Promise<number> {
+  const { flags } = request;
   const context = loadContext(flags, io);
   const log = openLog({
     flags,
@@ -83,8 +89,15 @@ export async function runHttp(targetText: string, flags: HttpFlags, io: Io): Pro
   }
 }
 
-function readCommandLine(targetText: string, flags: HttpFlags): HttpRequest {
-  const target = parseFlag("target", () => parseTarget(targetText));
+function readCommandLine(targetText: string, flags: HttpFlags): TunnelRequest {
+  return readTunnelFlags(
+    parseFlag("target", () => parseTarget(targetText)),
+    flags,
+  );
+}
+
+/** Reads the flags that every kind of tunnel has. */
+export function readTunnelFlags(target: Target, flags: HttpFlags): TunnelRequest {
   const names = [flags.url, flags.domain, flags.subdomain, flags.hostname].filter((name) => name !== undefined);
   if (names.length > 1) throw new UsageError("--url, --domain, --subdomain and --hostname mean the same: give one");
   const { timeout, wait, webAddr } = flags;
@@ -92,7 +105,7 @@ function readCommandLine(targetText: string, flags: HttpFlags): HttpRequest {
     throw new UsageError("--local brings its own relay: --relay has no place beside it");
   return {
     target,
-    label: `${target.scheme}://${target.authority}${target.basePath}`,
+    label: target.label,
     url: names[0],
     timeoutMs: timeout === undefined ? undefined : parseFlag("--timeout", () => parseDuration(timeout)),
     waitMs: wait === undefined ? undefined : parseFlag("--wait", () => parseDuration(wait)),
@@ -120,7 +133,7 @@ function isTruthy(value: string | undefined): boolean {
 }
 
 interface Serving {
-  readonly request: HttpRequest;
+  readonly request: TunnelRequest;
   readonly context: Context;
   readonly relay: RelayAddress;
   readonly token: string | undefined;
@@ -179,7 +192,7 @@ async function untilOver(tunnel: RunningTunnel, o: Serving): Promise<number> {
   throw outcome;
 }
 
-async function waitForApp(request: HttpRequest, io: Io): Promise<"ready" | "stopped"> {
+async function waitForApp(request: TunnelRequest, io: Io): Promise<"ready" | "stopped"> {
   if (request.waitMs === undefined) return "ready";
   const deadline = AbortSignal.timeout(request.waitMs);
   try {
@@ -214,13 +227,14 @@ function planOf(o: Serving): Omit<Parameters<typeof composeTunnel>[0], "onNotice
     isTakeover: flags.takeover === true,
     isPrefixStripped: flags.stripPrefix === true,
     ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
+    ...(request.tcp !== undefined && { tcp: request.tcp }),
     retry: flags.retry,
     folder: io.cwd,
     stateDir: context.paths.stateDir,
   };
 }
 
-function reportApp(isListening: boolean, request: HttpRequest, renderer: Renderer): void {
+function reportApp(isListening: boolean, request: TunnelRequest, renderer: Renderer): void {
   if (isListening) renderer.appListens(`${request.target.authority} accepts connections now`);
   else renderer.appListens(`nothing listens on ${request.target.authority} yet`);
 }
