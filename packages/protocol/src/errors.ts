@@ -489,6 +489,8 @@ export const ResetCode = {
   NotFound: 14,
   Offline: 15,
   Forbidden: 16,
+  SignatureInvalid: 17,
+  BodyTooLarge: 18,
 } as const;
 /** One of {@link ResetCode}. */
 export type ResetCode = (typeof ResetCode)[keyof typeof ResetCode];
@@ -511,6 +513,8 @@ const ERROR_OF_RESET: Readonly<Record<ResetCode, ErrorCode>> = {
   [ResetCode.NotFound]: "ERR_GGROK_CONNECT_REFUSED",
   [ResetCode.Offline]: "ERR_GGROK_ENDPOINT_OFFLINE",
   [ResetCode.Forbidden]: "ERR_GGROK_VISITOR_FORBIDDEN",
+  [ResetCode.SignatureInvalid]: "ERR_GGROK_VISITOR_SIGNATURE_INVALID",
+  [ResetCode.BodyTooLarge]: "ERR_GGROK_REQUEST_BODY_TOO_LARGE",
 };
 
 /** The failure a RESET code stands for. */

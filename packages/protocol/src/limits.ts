@@ -76,6 +76,10 @@ export const LIMITS = {
   USELESS_FRAMES_MAX: 10_000,
   /** Window of time for {@link LIMITS.USELESS_FRAMES_MAX}. */
   USELESS_FRAMES_WINDOW_MS: 10_000,
+  /** Refusals of streams that wait for a peer to read them, before the session is ended. */
+  REFUSALS_BYTES_MAX: MIB,
+  /** How long starved streams wait at most for another look at the memory. */
+  STARVED_CHECK_MS: 250,
   /** PINGs a second that are not counted as useless. */
   PINGS_PER_SECOND_MAX: 10,
   /** Time for `hello` after the upgrade, and for the answer to it. */

@@ -66,6 +66,10 @@ export class Outbox {
   get retainedBytes(): number {
     return this.#log.bytes;
   }
+  /** Bytes the connection has not taken yet. */
+  get bufferedBytes(): number {
+    return this.#transport?.bufferedBytes ?? 0;
+  }
   get sessionCredit(): number {
     return this.#o.sendWindow.credit;
   }

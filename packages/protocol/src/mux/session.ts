@@ -19,7 +19,8 @@ import { FLAG_FIN, FrameType } from "../wire/frame.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import { Keepalive } from "./keepalive.ts";
 import { MemoryBudget, MemoryLevel } from "./memory-budget.ts";
-import type { MuxStream, StreamHandler, StreamReset } from "./mux-stream.ts";
+import { MemoryRelief } from "./memory-relief.ts";
+import type { MuxStream, StreamHandler } from "./mux-stream.ts";
 import { Outbox } from "./outbox.ts";
 import { RoundTrip } from "./round-trip.ts";
 import { Stream, type StreamLink } from "./stream.ts";
@@ -105,8 +106,7 @@ export class Session {
   #nextId: number;
   #lastRemoteId = 0;
   #headsInMessage: Stream[] = [];
-  #starved = new Set<Stream>();
-  #relievedAt = 0;
+  readonly #relief: MemoryRelief;
   #isReplacementWanted = false;
   #undispatched: readonly number[] | undefined;
   #goAwaySent = false;
@@ -119,6 +119,7 @@ export class Session {
     this.id = options.id;
     this.side = options.side;
     this.#budget = new MemoryBudget(LIMITS.SESSION_MEMORY_BYTES, options.budget);
+    this.#relief = new MemoryRelief(this.#budget, () => this.#streams.all());
     this.#nextId = options.firstId ?? (options.side === "dialler" ? 1 : 2);
     this.#outbox = new Outbox({
       isResumable: options.resumable,
@@ -425,7 +426,7 @@ export class Session {
     if (liveness === "suspect" && this.#state === "open") this.#setState("suspect");
     this.#outbox.release();
     if (ping) this.#sendPing();
-    this.#relieve(now);
+    this.#relief.check(now);
     this.#arm(now);
   }
 
@@ -467,7 +468,7 @@ export class Session {
       this.#headsInMessage = [];
       for (const stream of streams) stream.handler.onFlush?.();
     }
-    if (this.#starved.size > 0) this.#relieve(now);
+    if (this.#relief.isWanted) this.#relief.check(now);
   }
 
   #ack(): void {
@@ -571,12 +572,13 @@ export class Session {
       open = decodeOpenPayload(payload);
     } catch (error) {
       if (!isBadHead(error)) throw error;
-      this.#outbox.sendRaw(FrameType.Reset, id, encodeReset(ResetCode.Protocol, 1, error.message));
+      this.#countUseless();
+      this.#refuse(id, ResetCode.Protocol, error.message);
       return;
     }
     if (this.#streams.size >= this.#o.localMaxStreams || this.#budget.level === MemoryLevel.Full) {
       const why = `${this.#streams.size} streams are open, ${this.#o.localMaxStreams} are allowed`;
-      this.#outbox.sendRaw(FrameType.Reset, id, encodeReset(ResetCode.Refused, 1, why));
+      this.#refuse(id, ResetCode.Refused, why);
       return;
     }
     const stream = new Stream({
@@ -591,6 +593,16 @@ export class Session {
     });
     this.#streams.add(id, stream);
     this.#o.handler.onStream(stream, open.head, fin);
+  }
+
+  /** A peer that opens on and on and does not read its refusals must not make them pile up. */
+  #refuse(id: number, code: ResetCode, message: string): void {
+    if (this.#outbox.bufferedBytes > LIMITS.REFUSALS_BYTES_MAX) {
+      throw new GgrokError("ERR_GGROK_FLOOD", {
+        message: `${this.#outbox.bufferedBytes} bytes wait for a peer that opens streams and does not read`,
+      });
+    }
+    this.#outbox.sendRaw(FrameType.Reset, id, encodeReset(code, 1, message));
   }
 
   #onHead(stream: Stream, payload: Buffer, fin: boolean): void {
@@ -649,7 +661,7 @@ export class Session {
   #createLink(): StreamLink {
     const outbox = this.#outbox;
     const roundTrip = this.#roundTrip;
-    const starved = this.#starved;
+    const relief = this.#relief;
     return {
       budget: this.#budget,
       get shortestRttMs() {
@@ -662,11 +674,11 @@ export class Session {
       schedule: (stream) => outbox.schedule(stream),
       scheduleWindow: (stream) => outbox.scheduleWindow(stream),
       underPressure: (stream) => {
-        starved.add(stream);
+        relief.starve(stream);
       },
       closed: (stream) => {
         this.#streams.delete(stream.id);
-        starved.delete(stream);
+        relief.forget(stream);
         if (this.#streams.size === 0) this.#checkDrained();
       },
       isOpenWritten: (serial) => outbox.isWritten(serial),
@@ -679,35 +691,6 @@ export class Session {
 
   #drained(): void {
     for (const done of [...this.#onDrained]) done();
-  }
-
-  /** Gives held-back credit out again when there is room, and resets the worst stalled streams when there is none. */
-  #relieve(now: number): void {
-    const { level } = this.#budget;
-    if (level < MemoryLevel.Low) {
-      const streams = [...this.#starved];
-      this.#starved.clear();
-      for (const stream of streams) stream.regrant();
-      return;
-    }
-    if (level !== MemoryLevel.Full || now - this.#relievedAt < 1_000) return;
-    this.#relievedAt = now;
-    const stalled = this.#streams
-      .all()
-      .filter((stream) => stream.heldBytes > 0 && now - stream.consumedAt > LIMITS.STALLED_READER_MS)
-      .sort((a, b) => b.heldBytes - a.heldBytes);
-    for (const stream of stalled) {
-      if (this.#budget.level < MemoryLevel.Low) return;
-      const reset: StreamReset = {
-        code: ResetCode.Overload,
-        notProcessed: false,
-        message: "the reader took nothing while memory was short",
-        local: true,
-      };
-      const { handler } = stream;
-      stream.reset(ResetCode.Overload, { message: reset.message });
-      handler.onReset(reset);
-    }
   }
 }
 

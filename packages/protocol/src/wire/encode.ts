@@ -56,7 +56,11 @@ export function encodeGoAway(lastId: number, code: ResetCode): Buffer {
 
 /** Payload of CONTROL. */
 export function encodeControl(message: ControlMessage): Buffer {
-  return Buffer.from(JSON.stringify(message));
+  const payload = Buffer.from(JSON.stringify(message));
+  if (payload.length <= LIMITS.CONTROL_BYTES_MAX) return payload;
+  throw new GgrokError("ERR_GGROK_CONFIG_INVALID", {
+    message: `a ${message.type} message takes ${payload.length} bytes, ${LIMITS.CONTROL_BYTES_MAX} are allowed`,
+  });
 }
 
 /** A whole WebSocket message with one CONTROL frame: hello, welcome or refused. */
