@@ -168,7 +168,7 @@ function finishExchange(exchange: ExchangeEvent, o: { events: EventHub; stats: E
 }
 
 /** Who holds a name, for others with the same token. */
-function describeSelf(): string {
+export function describeSelf(): string {
   let user = "someone";
   try {
     user = userInfo().username;

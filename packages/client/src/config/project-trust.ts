@@ -15,7 +15,7 @@ export function sensitiveSettings(config: FileConfig): string[] {
   for (const endpoint of config.endpoints ?? []) {
     const url = String(endpoint.upstream.url);
     for (const target of [url, ...Object.values(endpoint.mounts ?? {}).map(String)])
-      if (target.trim().toLowerCase().startsWith("file:")) found.push(`endpoint ${endpoint.name}: ${target}`);
+      if (/^(file|unix):/i.test(target.trim())) found.push(`endpoint ${endpoint.name}: ${target}`);
     const ca = endpoint.upstream.tls_ca;
     if (ca !== undefined) found.push(`endpoint ${endpoint.name}: upstream.tls_ca: ${ca}`);
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { type Command, Option } from "@commander-js/extra-typings";
+import type { Agent } from "../../agent/agent.ts";
 import { readAuthorities } from "../../config/authorities.ts";
 import { isLoopbackHost } from "../../config/relay-url.ts";
 import { parseListenAddress } from "../../config/values.ts";
@@ -11,12 +12,15 @@ import { createProxy, type ForwardProxy, type ProxyOptions } from "../../proxy/p
 import { parseSecretProxy } from "../../proxy/proxy-url.ts";
 import { parseUpstreamRule } from "../../proxy/rules.ts";
 import { CLIENT_VERSION } from "../../version.ts";
-import { loadContext } from "../context.ts";
+import { type Context, loadContext } from "../context.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
 import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { LOG_FORMATS, LOG_LEVELS, type Log } from "../log.ts";
 import { type LogFlags, openLog } from "../open-log.ts";
+import { createJsonRenderer, createPlainRenderer, type Renderer } from "../render.ts";
+import { composeProxyTunnel, PROXY_TUNNEL_NAME, type ProxyTunnelFlags } from "./proxy-tunnel.ts";
+import { appendCidrs } from "./tcp.ts";
 
 /** Where a proxy listens that was told nothing: the port that proxies have had since Squid. */
 const DEFAULT_LISTEN = "127.0.0.1:3128";
@@ -24,15 +28,13 @@ const DEFAULT_LISTEN = "127.0.0.1:3128";
 const STOP_GRACE_MS = 10_000;
 
 /** What `ggrok proxy` takes. */
-interface ProxyFlags extends LogFlags {
+interface ProxyFlags extends LogFlags, ProxyTunnelFlags {
   readonly listen?: string;
   readonly upstream?: string;
   readonly upstreamRule: readonly string[];
   readonly basicAuth: readonly string[];
   readonly allowPrivate?: boolean;
-  readonly ca?: string;
   readonly json?: boolean;
-  readonly config?: string;
 }
 
 /** Adds `ggrok proxy` to the command line. */
@@ -43,7 +45,8 @@ export function addProxy(program: Command, io: Io, setCode: (code: number) => vo
     .description(
       "serve a forward proxy: HTTP, CONNECT and SOCKS5 on one port\n\nBeyond this machine it needs --basic-auth, and refuses private and local destinations.",
     )
-    .option("--listen <address>", `where to listen (default: "${DEFAULT_LISTEN}")`)
+    .option("--listen <address>", `where to listen (default without --url: "${DEFAULT_LISTEN}")`)
+    .option("--url <name>", "make it a TCP tunnel of this name: this machine becomes the exit")
     .option(
       "--upstream <url>",
       "hand everything on to this proxy: http://, https:// or socks5://[user:password@]host:port",
@@ -56,34 +59,87 @@ export function addProxy(program: Command, io: Io, setCode: (code: number) => vo
     )
     .option("--basic-auth <user:password>", "who may use it; also env:NAME or file:PATH; repeatable", append, [])
     .option("--allow-private", "connect to private and local addresses for others too")
-    .option("--ca <file>", "further certificate authorities for https:// proxies, PEM")
+    .option("--public", "with --url: let everyone who reaches the relay connect by name, without its token")
+    .option("--cidr-allow <cidr>", "with --url: only these addresses may connect; repeatable", appendCidrs, [])
+    .option("--cidr-deny <cidr>", "with --url: these addresses may not connect; repeatable", appendCidrs, [])
+    .option("--takeover", "with --url: take the name from another living agent with the same token")
+    .option("--no-retry", "with --url: end when the relay cannot be reached")
+    .option("--relay <relay>", "with --url: the relay (environment: GGROK_RELAY)")
+    .option(
+      "--authtoken <token>",
+      "with --url: token for the relay, also env:NAME or file:PATH (environment: GGROK_AUTHTOKEN)",
+    )
+    .option("--insecure", "with --url: allow http:// to a relay beyond this machine")
+    .option("--proxy <url>", "with --url: the way to the relay (default: HTTPS_PROXY, ALL_PROXY, NO_PROXY)")
+    .option("--ca <file>", "further certificate authorities for https:// proxies and the relay, PEM")
     .option("--json", "print events as JSON, one a line")
     .option("--log <place>", "stdout, stderr, a file, or false")
     .addOption(new Option("--log-format <format>", "format of the log").choices(LOG_FORMATS))
     .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS))
     .option("--config <file>", "read this configuration file only (environment: GGROK_CONFIG)")
-    .action(async (flags) => setCode(await runProxy(flags, io)));
+    .action(async (flags: ProxyFlags) => setCode(await runProxy(flags, io)));
 }
 
-/** `ggrok proxy`: serves until a signal comes. Returns the exit code. */
+/** `ggrok proxy`: serves until a signal comes, or until the tunnel is over. Returns the exit code. */
 async function runProxy(flags: ProxyFlags, io: Io): Promise<number> {
-  const listen = parseFlag("--listen", () => parseListenAddress(flags.listen ?? DEFAULT_LISTEN));
-  const isExposed = !isLoopbackHost(listen.host);
+  refuseIdleFlags(flags);
+  const { url } = flags;
+  const listenText = flags.listen ?? (url === undefined ? DEFAULT_LISTEN : undefined);
+  const listen = listenText === undefined ? undefined : parseFlag("--listen", () => parseListenAddress(listenText));
+  const isExposed = url !== undefined || (listen !== undefined && !isLoopbackHost(listen.host));
   const context = loadContext(flags, io);
   const options = readOptions(flags, { isExposed, io });
   const log = openLog({ flags, layers: context.layers, io, isQuietByDefault: flags.json === true });
   const proxy = createProxy({ ...options, onExchange: (exchange) => report(exchange, { flags, io, log: log.log }) });
   let listener: ProxyListener | undefined;
+  let tunnel: ServedTunnel | undefined;
   try {
-    listener = await listenProxy(listen, proxy);
-    announce(listener, { flags, io, log: log.log });
-    await stopped(io.stop);
-    await shutDown(proxy, listener);
+    if (listen !== undefined) {
+      listener = await listenProxy(listen, proxy);
+      announce(listener, { flags, io, log: log.log });
+    }
+    if (url !== undefined) tunnel = await startTunnel({ flags, url, proxy, log: log.log }, context, io);
+    const failure = await Promise.race([stopped(io.stop), ...(tunnel === undefined ? [] : [tunnel.agent.ended])]);
+    if (failure !== undefined) throw failure;
     return ExitCode.Ok;
   } finally {
     listener?.close();
+    await Promise.all([tunnel?.agent.close(STOP_GRACE_MS), proxy.close(STOP_GRACE_MS)]);
+    tunnel?.renderer.stop();
     log.close();
   }
+}
+
+/** A flag that would do nothing is a mistake of whoever gave it. */
+function refuseIdleFlags(flags: ProxyFlags): void {
+  if (flags.url !== undefined) return;
+  const { public: isPublic, takeover, insecure, relay, authtoken, proxy, cidrAllow, cidrDeny, retry } = flags;
+  const given = Object.entries({ public: isPublic, takeover, insecure, relay, authtoken, proxy })
+    .filter(([, value]) => value !== undefined)
+    .map(([name]) => name);
+  if (cidrAllow.length > 0) given.push("cidr-allow");
+  if (cidrDeny.length > 0) given.push("cidr-deny");
+  if (!retry) given.push("no-retry");
+  if (given.length > 0)
+    throw new UsageError(`--${given.join(", --")}: only with --url, which makes the proxy a tunnel`);
+}
+
+interface ServedTunnel {
+  readonly agent: Agent;
+  readonly renderer: Renderer;
+}
+
+async function startTunnel(
+  o: { flags: ProxyFlags; url: string; proxy: ForwardProxy; log: Log | undefined },
+  context: Context,
+  io: Io,
+): Promise<ServedTunnel> {
+  const renderer =
+    o.flags.json === true ? createJsonRenderer(io, o.log) : createPlainRenderer(io, o.log, [PROXY_TUNNEL_NAME]);
+  const tunnel = await composeProxyTunnel({ ...o, onNotice: (text) => renderer.notice(text) }, context, io);
+  tunnel.events.tap((event) => renderer.event(event));
+  tunnel.agent.start();
+  return { agent: tunnel.agent, renderer };
 }
 
 function readOptions(flags: ProxyFlags, o: { isExposed: boolean; io: Io }): ProxyOptions {
@@ -150,15 +206,10 @@ function report(exchange: ProxyExchange, o: Reporting): void {
   });
 }
 
-async function shutDown(proxy: ForwardProxy, listener: ProxyListener): Promise<void> {
-  listener.close();
-  await proxy.close(STOP_GRACE_MS);
-}
-
-function stopped(signal: AbortSignal): Promise<void> {
+function stopped(signal: AbortSignal): Promise<undefined> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener("abort", () => resolve(undefined), { once: true });
   });
 }
 

@@ -75,7 +75,8 @@ function readPlan(flags: TcpFlags): TcpPlan {
   };
 }
 
-function appendCidrs(text: string, before: readonly string[]): readonly string[] {
+/** Collects a repeatable or comma separated option of networks. */
+export function appendCidrs(text: string, before: readonly string[]): readonly string[] {
   return [...before, ...text.split(",").map((item) => parseCidr(item.trim()))];
 }
 

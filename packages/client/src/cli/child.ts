@@ -1,0 +1,99 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { constants } from "node:os";
+import type { Readable, Writable } from "node:stream";
+import { findPort } from "./find-port.ts";
+import type { Io } from "./io.ts";
+
+/** What a shell says when there is no such command. */
+const NOT_FOUND = 127;
+/** What a shell says when the command cannot be run. */
+const NOT_EXECUTABLE = 126;
+
+/** The command after `--`, at work. */
+export interface Child {
+  /** Resolves with its exit code, as a shell would have it: 128 + n after signal n. */
+  readonly exited: Promise<number>;
+  /** Resolves with the port its output names; never when it was not asked to look. */
+  readonly port: Promise<number>;
+  /** Asks it to end; nothing happens when it has. */
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** Starts the command of a command line beside the tunnel. Its output passes as it is. */
+export function startChild(
+  command: readonly string[],
+  o: { io: Io; env: NodeJS.ProcessEnv; findsPort: boolean; isOutputOurs: boolean },
+): Child {
+  const { io } = o;
+  const [file = "", ...args] = command;
+  // With --json standard output is ours alone.
+  const out = o.isOutputOurs ? io.stderr : io.stdout;
+  const port = Promise.withResolvers<number>();
+  const child = spawn(file, args, {
+    cwd: io.cwd,
+    env: { ...o.env, ...(o.findsPort && keepColour(o.env, io)) },
+    stdio: [io.stdin, o.findsPort ? "pipe" : out, o.findsPort ? "pipe" : io.stderr],
+    shell: process.platform === "win32",
+  });
+  if (o.findsPort) {
+    listen(child.stdout, out, port.resolve);
+    listen(child.stderr, io.stderr, port.resolve);
+  }
+  const last = (): void => void child.kill("SIGKILL");
+  process.once("exit", last);
+  const exited = new Promise<number>((resolve) => {
+    child.once("error", (error) => {
+      const isMissing = "code" in error && error.code === "ENOENT";
+      io.stderr.write(`ggrok: ${file}: ${isMissing ? "command not found" : error.message}\n`);
+      resolve(isMissing ? NOT_FOUND : NOT_EXECUTABLE);
+    });
+    child.once("close", (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
+  });
+  void exited.then(() => process.off("exit", last));
+  return { exited, port: port.promise, kill: (signal) => end(child, signal) };
+}
+
+/**
+ * What the command finds in its environment: where to listen, under which address it is reached, and the development
+ * servers' own variables for the hosts they answer to.
+ */
+export function childEnvironment(
+  env: NodeJS.ProcessEnv,
+  o: { url: string; port: number | undefined },
+): NodeJS.ProcessEnv {
+  const { hostname } = new URL(o.url);
+  return {
+    ...env,
+    GGROK_URL: o.url,
+    __VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS: hostname,
+    RAILS_DEVELOPMENT_HOSTS: [env["RAILS_DEVELOPMENT_HOSTS"], hostname].filter(Boolean).join(","),
+    ...(o.port !== undefined && { PORT: String(o.port) }),
+  };
+}
+
+function end(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+}
+
+/** A pipe looks like no terminal, so the colours a terminal would have had are asked for. */
+function keepColour(env: NodeJS.ProcessEnv, io: Io): NodeJS.ProcessEnv {
+  const isWanted = io.stdout.isTTY && env["NO_COLOR"] === undefined && env["FORCE_COLOR"] === undefined;
+  return isWanted ? { FORCE_COLOR: "1" } : {};
+}
+
+function listen(from: Readable | null, to: Writable, found: (port: number) => void): void {
+  let line = "";
+  from?.on("data", (chunk: Buffer) => {
+    if (!to.write(chunk)) {
+      from.pause();
+      to.once("drain", () => from.resume());
+    }
+    line += chunk.toString("utf8");
+    const lines = line.split("\n");
+    line = (lines.pop() ?? "").slice(-4_096);
+    for (const whole of lines) {
+      const port = findPort(whole);
+      if (port !== undefined) found(port);
+    }
+  });
+}
