@@ -49,7 +49,11 @@ const settings: Settings = {
 };
 
 assertPrerequisites();
-const programs = { relayBin: values["relay-bin"], agentBin: values["agent-bin"], nodeFlags: list(values["node-flags"] ?? "").filter((flag) => flag !== "") };
+const programs = {
+  relayBin: values["relay-bin"],
+  agentBin: values["agent-bin"],
+  nodeFlags: list(values["node-flags"] ?? "").filter((flag) => flag !== ""),
+};
 const startedAt = new Date();
 const { measurements, skipped, failures } = await withWorkspace(programs, (context) => measure(context, settings));
 const machine = describeMachine();

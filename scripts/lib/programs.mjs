@@ -1,6 +1,6 @@
 // Programs from outside the npm registry that the tests use; `bench/prerequisites.ts` has those of the bench.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { chmod, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { run, SetupError } from "./run.mjs";
@@ -33,6 +33,26 @@ const programs = {
     packages: ["microsocks"],
     elsewhere: "microsocks: https://github.com/rofl0r/microsocks, `brew install microsocks`",
   },
+  mariadb: {
+    commands: ["mariadbd", "mysqld"],
+    packages: ["mariadb-server", "mariadb-client"],
+    elsewhere: "MariaDB's server: https://mariadb.org/download, `brew install mariadb`",
+  },
+  postgres: {
+    // Debian keeps the server's programs out of PATH, by version.
+    commands: ["initdb"],
+    folders: postgresFolders,
+    packages: ["postgresql"],
+    elsewhere: "PostgreSQL's server: https://www.postgresql.org/download, `brew install postgresql`",
+  },
+  psql: { commands: ["psql"], packages: ["postgresql-client"], elsewhere: "psql: part of PostgreSQL" },
+  redis: {
+    commands: ["redis-server"],
+    packages: ["redis-server", "redis-tools"],
+    elsewhere: "Redis: https://redis.io/docs/latest/operate/oss_and_stack/install, `brew install redis`",
+  },
+  ssh: { commands: ["ssh"], packages: ["openssh-client"], elsewhere: "OpenSSH's client: https://www.openssh.com" },
+  sshd: { commands: ["sshd"], packages: ["openssh-server"], elsewhere: "OpenSSH's server: https://www.openssh.com" },
   openssl: { commands: ["openssl"], packages: ["openssl"], elsewhere: "openssl: https://www.openssl.org" },
   curl: { commands: ["curl"], packages: ["curl"], elsewhere: "curl: https://curl.se/download.html" },
 };
@@ -43,16 +63,27 @@ export const TEST_PROGRAMS = [
   "curl",
   "django",
   "faketime",
+  "mariadb",
   "microsocks",
   "openssl",
+  "postgres",
   "prlimit",
+  "psql",
   "puma",
   "rails",
+  "redis",
+  "ssh",
+  "sshd",
 ];
 
+function postgresFolders() {
+  const root = "/usr/lib/postgresql";
+  return existsSync(root) ? readdirSync(root).map((version) => join(root, version, "bin")) : [];
+}
+
 /** The path of the first of these commands that is installed. System folders count even where PATH leaves them out. */
-function find(commands) {
-  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"];
+function find(commands, more = () => []) {
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", ...more()];
   const endings = process.platform === "win32" ? [".exe", ".cmd"] : [""];
   for (const command of commands) {
     for (const folder of folders) {
@@ -67,7 +98,7 @@ function find(commands) {
 
 /** Installs what is missing where that can be done, else says how to get each and fails. */
 export async function ensurePrograms(names) {
-  const missing = () => names.filter((name) => find(programs[name].commands) === undefined);
+  const missing = () => names.filter((name) => find(programs[name].commands, programs[name].folders) === undefined);
   if (missing().length === 0) return;
   const isRoot = process.getuid?.() === 0;
   if (isRoot && process.platform === "linux" && find(["apt-get"]) !== undefined) {

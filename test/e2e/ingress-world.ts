@@ -177,7 +177,7 @@ export class IngressWorld implements AsyncDisposable {
     this.server.on("checkContinue", (req, res) => ingress.onRequest(req, res));
     this.server.on("checkExpectation", (req, res) => ingress.onRequest(req, res));
     this.server.on("upgrade", (req, socket, head) => ingress.onUpgrade(req, socket, head));
-    this.server.on("connect", (req, socket) => ingress.onConnect(req, socket));
+    this.server.on("connect", (req, socket, head) => ingress.onConnect(req, socket, head));
     this.server.on("clientError", (error, socket) => ingress.onClientError(error, socket));
   }
 

@@ -33,6 +33,12 @@ export class RealWorld implements AsyncDisposable {
     return new RealWorld({ relay, tunnel, folder, server });
   }
 
+  /** A tunnel to something that listens already, under a name below `domain`. */
+  static async to(port: number, o: { domain: string }): Promise<RealWorld> {
+    const { relay, folder, options } = await startRelay(o.domain);
+    return new RealWorld({ relay, tunnel: await forward({ addr: port, ...options }), folder });
+  }
+
   /** A tunnel to an app that the library serves itself. */
   static async serving(app: Servable): Promise<RealWorld> {
     const { relay, folder, options } = await startRelay();
@@ -57,7 +63,7 @@ export class RealWorld implements AsyncDisposable {
   }
 }
 
-async function startRelay(): Promise<{
+async function startRelay(domain = "localhost"): Promise<{
   relay: Relay;
   folder: string;
   options: { relay: string; url: string; folder: string };
@@ -65,6 +71,6 @@ async function startRelay(): Promise<{
   const folder = mkdtempSync(join(tmpdir(), "ggrok-real-"));
   process.env["XDG_STATE_HOME"] = join(folder, "state");
   process.env["XDG_CONFIG_HOME"] = join(folder, "config");
-  const relay = await createRelay({ bind: "127.0.0.1", domain: "localhost" });
+  const relay = await createRelay({ bind: "127.0.0.1", domain });
   return { relay, folder, options: { relay: `http://localhost:${relay.port}`, url: "real", folder } };
 }

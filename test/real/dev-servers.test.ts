@@ -1,0 +1,181 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ask } from "../harness/visitors.ts";
+import { DevServer, type DevServerOptions } from "./dev-server.ts";
+import { RealWorld } from "./real-world.ts";
+
+const FIXTURES = fileURLToPath(new URL("./fixtures/", import.meta.url));
+const script = (fixture: string, path: string) => join(FIXTURES, fixture, "node_modules", path);
+
+const VITE: DevServerOptions = {
+  fixture: "vite-app",
+  command: (port) => [process.execPath, script("vite-app", "vite/bin/vite.js"), "--port", String(port), "--strictPort"],
+};
+const WEBPACK: DevServerOptions = {
+  fixture: "webpack-app",
+  command: (port) => [process.execPath, "serve.js", String(port)],
+};
+const NEXT: DevServerOptions = {
+  fixture: "next-app",
+  command: (port) => [process.execPath, script("next-app", "next/dist/bin/next"), "dev", "-p", String(port)],
+  env: () => ({ NEXT_TELEMETRY_DISABLED: "1" }),
+};
+const ANGULAR: DevServerOptions = {
+  fixture: "angular-app",
+  command: (port) => [
+    process.execPath,
+    script("angular-app", "@angular/cli/bin/ng.js"),
+    "serve",
+    "--port",
+    String(port),
+  ],
+};
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await chromium.launch({
+    executablePath: "/usr/bin/chromium",
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      // A name that no dev server takes for its own, unlike those below localhost.
+      "--host-resolver-rules=MAP *.example.test 127.0.0.1",
+    ],
+  });
+});
+afterAll(async () => {
+  await browser?.close();
+});
+
+/** A dev server behind a tunnel at `real.example.test`, and a page that shows it. */
+async function open(options: DevServerOptions) {
+  const server = await DevServer.start(options);
+  const world = await RealWorld.to(server.port, { domain: "example.test" });
+  const page = await browser.newPage();
+  const failed: string[] = [];
+  page.on("pageerror", (error) => failed.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && failed.push(message.text()));
+  return {
+    server,
+    world,
+    page,
+    failed,
+    async [Symbol.asyncDispose]() {
+      await page.close();
+      await world[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Proves that a change came without the page being loaded again. */
+async function mark(page: Page): Promise<void> {
+  await page.evaluate("window.isStillTheSame = true");
+}
+
+describe("in a browser", () => {
+  it.each([
+    ["Vite", VITE],
+    ["webpack-dev-server", WEBPACK],
+  ])("%s shows its page and replaces a module over its socket", async (_name, options) => {
+    await using dev = await open(options);
+    await dev.page.goto(dev.world.tunnel.url());
+    await dev.page.waitForFunction('document.querySelector("#text").textContent === "first"');
+    await mark(dev.page);
+    // The socket may still be on its way: whatever is written before it is there would not be told.
+    await dev.page.waitForFunction('performance.getEntriesByType("resource").length > 0');
+    await expect
+      .poll(
+        () => {
+          dev.server.edit("text.js", `export const text = "second"; // ${Date.now()}\n`);
+          return dev.page.textContent("#text");
+        },
+        { timeout: 30_000, interval: 500 },
+      )
+      .toBe("second");
+    expect(await dev.page.evaluate("window.isStillTheSame")).toBe(true);
+    expect(dev.failed).toEqual([]);
+  });
+
+  it("Next.js hydrates its page and replaces a module over its socket", async () => {
+    await using dev = await open(NEXT);
+    await dev.page.goto(dev.world.tunnel.url());
+    const button = dev.page.locator("#text");
+    await expect
+      .poll(
+        async () => {
+          await button.click();
+          return await button.textContent();
+        },
+        { timeout: 30_000 },
+      )
+      .toMatch(/^first [1-9]/);
+    await mark(dev.page);
+    await expect
+      .poll(
+        () => {
+          dev.server.edit("app/text.js", `export const text = "second"; // ${Date.now()}\n`);
+          return button.textContent();
+        },
+        { timeout: 30_000, interval: 500 },
+      )
+      .toMatch(/^second [1-9]/);
+    expect(await dev.page.evaluate("window.isStillTheSame")).toBe(true);
+    expect(dev.failed).toEqual([]);
+  });
+
+  it("Angular's dev server shows its page, and an edit over its socket", async () => {
+    await using dev = await open(ANGULAR);
+    await dev.page.goto(dev.world.tunnel.url());
+    await dev.page.waitForFunction('document.querySelector("#text")?.textContent === "first"');
+    const source = "src/main.ts";
+    const text = readFileSync(join(dev.server.folder, source), "utf8");
+    await expect
+      .poll(
+        () => {
+          dev.server.edit(source, `${text.replace("first", "second")}// ${Date.now()}\n`);
+          return dev.page.textContent("#text");
+        },
+        { timeout: 30_000, interval: 1_000 },
+      )
+      .toBe("second");
+  });
+});
+
+describe("the host check", () => {
+  it.each([
+    [
+      "Rails",
+      {
+        fixture: "rails-app",
+        command: (port: number) => ["puma", "-b", `tcp://127.0.0.1:${port}`, "config.ru"] as const,
+        env: () => ({ RAILS_ENV: "development", RACK_ENV: "development" }),
+      },
+    ],
+    [
+      "Django",
+      {
+        fixture: "django-app",
+        command: (port: number) =>
+          ["/usr/bin/python3", "app.py", "runserver", "--noreload", `127.0.0.1:${port}`] as const,
+      },
+    ],
+  ])("of %s is met for pages and for HEAD", async (_name, options) => {
+    await using server = await DevServer.start(options);
+    await using world = await RealWorld.to(server.port, { domain: "example.test" });
+    const { door } = world;
+    for (const method of ["HEAD", "GET", "POST"]) {
+      const answer = await ask(door, "/", { method });
+      expect(answer.status, `${method}: ${answer.body.toString().slice(0, 300)}`).toBe(200);
+      if (method !== "HEAD") expect(answer.body.toString()).toBe(`welcome to localhost:${server.port}`);
+    }
+  });
+});
