@@ -97,3 +97,12 @@ describe("deep JSON", () => {
     expect(parseControl(parseWireJson(Buffer.from(`{"type":"later","x":${list}}`)))).toBeUndefined();
   });
 });
+
+describe("encodeControl", () => {
+  it("refuses a message that the peer would have to refuse", () => {
+    const fits = "x".repeat(LIMITS.CONTROL_BYTES_MAX - 100);
+    expect(encodeControl({ type: "bind", bind: 1, kind: "http", ageMs: 0, url: fits }).length).toBeGreaterThan(0);
+    const tooLong = { type: "bind", bind: 1, kind: "http", ageMs: 0, url: `${fits}${"x".repeat(100)}` } as const;
+    expect(() => encodeControl(tooLong)).toThrow(expect.objectContaining({ code: "ERR_GGROK_CONFIG_INVALID" }));
+  });
+});

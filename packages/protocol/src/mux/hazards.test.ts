@@ -1,10 +1,11 @@
-import { describe, expect, it } from "vitest";
-import { ResetCode } from "../errors.ts";
+import { describe, expect, it, vi } from "vitest";
+import { GgrokError, ResetCode } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import type { ControlMessage } from "../message/control.ts";
 import { encodeReset, encodeResponseHead } from "../wire/encode.ts";
 import { FLAG_FIN, FrameType } from "../wire/frame.ts";
 import { liveBytes } from "../wire/fuzz.testing.ts";
+import { MemoryBudget } from "./memory-budget.ts";
 import type { MuxStream } from "./mux-stream.ts";
 import { Collector, OK, requestHead } from "./pair.testing.ts";
 import { frame, openFrame, RawPeer, turn, windowFrame } from "./raw-peer.testing.ts";
@@ -92,6 +93,57 @@ describe("a peer that does not read", () => {
     }
     expect(late.length).toBeLessThan(6);
     expect(peer.ends).toEqual([]);
+  });
+});
+
+describe("a peer that opens more than it may", () => {
+  const surplus = (n: number): Buffer => openFrame(2 * n + 4, 1_024);
+  const full = (): RawPeer => {
+    const peer = new RawPeer("dialler", {}, { localMaxStreams: 1 });
+    peer.say(openFrame(2, 1_024));
+    return peer;
+  };
+
+  it("ends its session when it does not read the refusals", () => {
+    const peer = full();
+    peer.isBlocked = true;
+    const said = flood(peer, surplus);
+    expect(peer.ends).toEqual(["ERR_GGROK_FLOOD"]);
+    expect(said).toBeLessThan(FLOOD);
+  });
+
+  it("goes on being refused while it reads", async () => {
+    const peer = full();
+    expect(flood(peer, surplus)).toBe(FLOOD);
+    await turn();
+    expect(peer.ends).toEqual([]);
+    expect(peer.sentOf(FrameType.Reset)).toHaveLength(FLOOD);
+  });
+});
+
+describe("a stream that was held back while memory was short", () => {
+  it("goes on when there is room again, though nothing arrives", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const relay = new MemoryBudget(1_024 * 1_024);
+      const reader = new Collector();
+      const peer = new RawPeer("dialler", { onStream: (stream) => (stream.handler = reader) }, { budget: relay });
+      peer.say(openFrame(2, 1_024));
+      relay.add(relay.limitBytes);
+      while (reader.bytes < LIMITS.REQUEST_WINDOW_INITIAL_BYTES)
+        peer.say(frame(FrameType.Data, 2, Buffer.alloc(4_096)));
+      await turn();
+      expect(peer.sentOf(FrameType.Window).filter((f) => f.stream === 2)).toEqual([]);
+      relay.remove(relay.limitBytes);
+      vi.advanceTimersByTime(LIMITS.STARVED_CHECK_MS);
+      await turn();
+      expect(peer.sentOf(FrameType.Window).filter((f) => f.stream === 2)).toHaveLength(1);
+      peer.session.destroy(new GgrokError("ERR_GGROK_INTERNAL"));
+      vi.advanceTimersByTime(2 * LIMITS.STARVED_CHECK_MS);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

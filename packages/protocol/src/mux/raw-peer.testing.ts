@@ -39,6 +39,7 @@ export class RawPeer {
   /** The link is full: what the session hands over is kept, and it is told so. */
   isBlocked = false;
   readonly #transport: Transport;
+  #bufferedBytes = 0;
 
   constructor(
     side: "dialler" | "listener",
@@ -51,16 +52,20 @@ export class RawPeer {
         ...options,
       }),
     );
+    const bufferedBytes = (): number => this.#bufferedBytes;
     this.#transport = {
       handler: DEAF_HANDLER,
       send: (head, body) => {
+        if (this.isBlocked) this.#bufferedBytes += head.length + (body?.length ?? 0);
         decodeMessage(body === undefined ? head : Buffer.concat([head, body]), (type, flags, stream, payload) => {
           this.sent.push({ type, flags, stream, payload: Buffer.from(payload) });
         });
         return !this.isBlocked;
       },
       flush() {},
-      bufferedBytes: 0,
+      get bufferedBytes() {
+        return bufferedBytes();
+      },
       close() {},
       destroy() {},
     };
@@ -75,6 +80,7 @@ export class RawPeer {
   /** The link has room again. */
   unblock(): void {
     this.isBlocked = false;
+    this.#bufferedBytes = 0;
     this.#transport.handler.onDrain();
   }
 
