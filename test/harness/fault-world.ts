@@ -115,6 +115,8 @@ export class Tally {
   readonly counts: Record<string, number> = {};
   /** Answers that said 200 and were not what was asked for: there must be none, ever. */
   readonly wrong: string[] = [];
+  /** Codes of what was refused, to read in a failure. */
+  readonly refusals = new Set<string>();
   readonly #pending = new Set<Promise<void>>();
 
   /** Sends request number `index`; every second one is a POST that must come back as it was sent. */
@@ -130,6 +132,7 @@ export class Tally {
       .then(
         ({ status, body }) => {
           this.#count(String(status));
+          if (status >= 400) this.refusals.add(/ERR_GGROK_\w+/u.exec(body.toString())?.[0] ?? body.toString());
           if (status === 200 && body.toString() !== expected) this.wrong.push(`${id}: ${body.length} bytes`);
         },
         (error: unknown) => {
@@ -154,7 +157,8 @@ export class Tally {
   }
 
   toString(): string {
-    return `${this.sent} sent: ${JSON.stringify(this.counts)}; wrong: ${this.wrong.join(", ") || "none"}`;
+    const codes = [...this.refusals].join(", ") || "none";
+    return `${this.sent} sent: ${JSON.stringify(this.counts)}; refused: ${codes}; wrong: ${this.wrong.join(", ") || "none"}`;
   }
 
   #count(key: string): void {
