@@ -1,8 +1,9 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { within } from "../harness/deadline.ts";
 import { ask } from "../harness/visitors.ts";
 import { DevServer, type DevServerOptions } from "./dev-server.ts";
 import { RealWorld } from "./real-world.ts";
@@ -63,17 +64,34 @@ async function open(options: DevServerOptions) {
   const failed: string[] = [];
   page.on("pageerror", (error) => failed.push(String(error)));
   page.on("console", (message) => message.type() === "error" && failed.push(message.text()));
+  // The first word over the hot-reload socket: what is edited before it would not be told.
+  const heard = Promise.withResolvers<void>();
+  page.on("websocket", (socket) => socket.on("framereceived", () => heard.resolve()));
   return {
     server,
     world,
     page,
     failed,
+    heard: () => within("a word over the hot-reload socket", heard.promise, 30_000),
     async [Symbol.asyncDispose]() {
       await page.close();
       await world[Symbol.asyncDispose]();
       await server[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Writes a file until the page shows it: a watcher that still starts, on a busy machine, misses what comes too early. */
+async function editUntil(edit: (round: number) => void, seen: () => Promise<boolean>): Promise<void> {
+  for (let round = 0; round < 6; round += 1) {
+    edit(round);
+    const end = Date.now() + 8_000;
+    while (Date.now() < end) {
+      if (await seen()) return;
+      await setTimeout(50);
+    }
+  }
+  throw new Error("the page never showed the edit");
 }
 
 /** Proves that a change came without the page being loaded again. */
@@ -89,18 +107,12 @@ describe("in a browser", () => {
     await using dev = await open(options);
     await dev.page.goto(dev.world.tunnel.url());
     await dev.page.waitForFunction('document.querySelector("#text").textContent === "first"');
+    await dev.heard();
     await mark(dev.page);
-    // The socket may still be on its way: whatever is written before it is there would not be told.
-    await dev.page.waitForFunction('performance.getEntriesByType("resource").length > 0');
-    await expect
-      .poll(
-        () => {
-          dev.server.edit("text.js", `export const text = "second"; // ${Date.now()}\n`);
-          return dev.page.textContent("#text");
-        },
-        { timeout: 30_000, interval: 500 },
-      )
-      .toBe("second");
+    await editUntil(
+      (round) => dev.server.edit("text.js", `export const text = "second"; // ${round}\n`),
+      async () => (await dev.page.textContent("#text")) === "second",
+    );
     expect(await dev.page.evaluate("window.isStillTheSame")).toBe(true);
     expect(dev.failed).toEqual([]);
   });
@@ -118,35 +130,28 @@ describe("in a browser", () => {
         { timeout: 30_000 },
       )
       .toMatch(/^first [1-9]/);
+    await dev.heard();
     await mark(dev.page);
-    await expect
-      .poll(
-        () => {
-          dev.server.edit("app/text.js", `export const text = "second"; // ${Date.now()}\n`);
-          return button.textContent();
-        },
-        { timeout: 30_000, interval: 500 },
-      )
-      .toMatch(/^second [1-9]/);
+    await editUntil(
+      (round) => dev.server.edit("app/text.js", `export const text = "second"; // ${round}\n`),
+      async () => /^second [1-9]/.test((await button.textContent()) ?? ""),
+    );
     expect(await dev.page.evaluate("window.isStillTheSame")).toBe(true);
     expect(dev.failed).toEqual([]);
   });
 
-  it("Angular's dev server shows its page, and an edit over its socket", async () => {
+  it("Angular's dev server shows its page and replaces a template over its socket", async () => {
     await using dev = await open(ANGULAR);
     await dev.page.goto(dev.world.tunnel.url());
     await dev.page.waitForFunction('document.querySelector("#text")?.textContent === "first"');
-    const source = "src/main.ts";
-    const text = readFileSync(join(dev.server.folder, source), "utf8");
-    await expect
-      .poll(
-        () => {
-          dev.server.edit(source, `${text.replace("first", "second")}// ${Date.now()}\n`);
-          return dev.page.textContent("#text");
-        },
-        { timeout: 30_000, interval: 1_000 },
-      )
-      .toBe("second");
+    await dev.heard();
+    await mark(dev.page);
+    await editUntil(
+      (round) => dev.server.edit("src/app.html", `<p id="text">second</p>\n<!-- ${round} -->\n`),
+      async () => (await dev.page.textContent("#text")) === "second",
+    );
+    expect(await dev.page.evaluate("window.isStillTheSame")).toBe(true);
+    expect(dev.failed).toEqual([]);
   });
 });
 

@@ -75,7 +75,6 @@ interface Setback {
  * only when the user says so or when trying again cannot help. Reads better whole: it is one state machine.
  */
 export class Agent {
-  readonly tunnels: readonly Tunnel[];
   /** Resolves when every tunnel is online for the first time; rejects when the agent ended before. */
   readonly ready: Promise<void>;
   /** Resolves when all is over: undefined after `close()`, else what ended it. */
@@ -83,12 +82,16 @@ export class Agent {
 
   readonly #o: AgentOptions;
   readonly #instance = randomBytes(16).toString("base64url");
+  readonly #clock = createClaimClock();
+  readonly #tunnels: Tunnel[] = [];
   readonly #byBind = new Map<number, Tunnel>();
   readonly #leaving = new Set<Link>();
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #readyResolvers = Promise.withResolvers<void>();
   readonly #endedResolvers = Promise.withResolvers<GgrokError | undefined>();
   #phase: Phase = "idle";
+  #lastBind = 0;
+  #hasBeenReady = false;
   #link: Link | undefined;
   #previous: Hello["previous"];
   #try: AbortController | undefined;
@@ -103,15 +106,17 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.#o = options;
-    const clock = createClaimClock();
-    this.tunnels = options.tunnels.map((spec, index) => new Tunnel(spec, index + 1, clock));
-    for (const tunnel of this.tunnels) this.#byBind.set(tunnel.bind, tunnel);
+    for (const spec of options.tunnels) this.#create(spec);
     this.ready = this.#readyResolvers.promise;
     this.ended = this.#endedResolvers.promise;
     // Whoever only waits for the end must not die of a readiness nobody asked about.
     this.ready.catch(() => {});
   }
 
+  /** The tunnels it keeps, in the order in which they were asked for. */
+  get tunnels(): readonly Tunnel[] {
+    return this.#tunnels;
+  }
   /** True while the session works and every tunnel is bound. */
   get isOnline(): boolean {
     return this.tunnels.every((tunnel) => tunnel.isOnline) && this.#phase !== "stopped";
@@ -133,6 +138,28 @@ export class Agent {
   start(): void {
     this.#wake ??= watchWake((reason) => this.#step("wake", { reason }));
     this.#step("start", { reason: "start" });
+  }
+
+  /** Adds a tunnel to the running session. One that cannot be had is given up again, the others go on. */
+  add(spec: TunnelSpec): Tunnel {
+    const tunnel = this.#create(spec);
+    const link = this.#link;
+    if (this.#phase === "online" && link !== undefined) this.#bind(link, tunnel);
+    return tunnel;
+  }
+
+  /** Gives one name back. Its open exchanges go on, as those of every other tunnel do. */
+  remove(tunnel: Tunnel): void {
+    if (!this.#forget(tunnel)) return;
+    if (tunnel.wasBound || this.#phase === "online")
+      this.#link?.session.sendControl({ type: "unbind", bind: tunnel.bind });
+    this.#announceOffline(tunnel, "closed");
+    this.#checkReady();
+  }
+
+  /** Says anew what a tunnel leads to, where that has changed. */
+  announce(tunnel: Tunnel): void {
+    if (tunnel.isOnline) this.#announce(tunnel);
   }
 
   /** Gives the names back, lets open exchanges finish for at most `graceMs`, and ends. */
@@ -254,7 +281,7 @@ export class Agent {
       if (old !== undefined && isMove) this.#leaving.add(old);
       else old?.session.destroy(new GgrokError("ERR_GGROK_SESSION_LOST"));
       link.session.attach(transport);
-      for (const tunnel of this.tunnels) link.session.sendControl(tunnel.bindMessage(welcome.domain !== undefined));
+      for (const tunnel of this.tunnels) this.#bind(link, tunnel);
     }
     this.#step("welcomed", { reason: "welcome" });
     this.#o.events.emit("session.online", { attempt, resumed: isResumed });
@@ -405,10 +432,14 @@ export class Agent {
     const tunnel = this.#byBind.get(message.bind);
     if (tunnel === undefined) return;
     if (tunnel.bound(message.url, message.claim, message.portUrl)) this.#announce(tunnel);
-    if (this.tunnels.every((t) => t.isOnline)) {
-      this.#finishMove();
-      this.#readyResolvers.resolve();
-    }
+    this.#checkReady();
+  }
+
+  #checkReady(): void {
+    if (this.#phase !== "online" || !this.tunnels.every((tunnel) => tunnel.isOnline)) return;
+    this.#finishMove();
+    this.#hasBeenReady = true;
+    this.#readyResolvers.resolve();
   }
 
   #onBindRefused(link: Link, message: BindRefused): void {
@@ -422,13 +453,13 @@ export class Agent {
         `${tunnel.spec.recalledUrl ?? ""} cannot be had any more (${error.message}); the relay chooses another name`,
       );
       tunnel.dropRecalledName();
-      link.session.sendControl(tunnel.bindMessage(link.welcome.domain !== undefined));
+      this.#bind(link, tunnel);
       return;
     }
     if (message.retry === "after" && tunnel.wasBound) {
       const timer = setTimeout(() => {
         this.#timers.delete(timer);
-        if (link === this.#link) link.session.sendControl(tunnel.bindMessage(link.welcome.domain !== undefined));
+        if (link === this.#link && this.#byBind.has(tunnel.bind)) this.#bind(link, tunnel);
       }, message.afterMs ?? 1_000);
       this.#timers.add(timer);
       return;
@@ -450,8 +481,34 @@ export class Agent {
   #lose(tunnel: Tunnel, error: GgrokError): void {
     const reason = error.code === "ERR_GGROK_TAKEN_OVER" ? "taken-over" : error.code;
     const wasOnline = tunnel.offline();
-    if (wasOnline || tunnel.wasBound) this.#o.events.emit("tunnel.offline", { name: tunnel.spec.name, reason });
-    this.#step("refused", { reason: error.message, error });
+    const isOnlyOne = !this.#hasBeenReady || this.#tunnels.length === 1;
+    if (wasOnline || tunnel.wasBound || !isOnlyOne)
+      this.#o.events.emit("tunnel.offline", { name: tunnel.spec.name, reason });
+    if (isOnlyOne) {
+      this.#step("refused", { reason: error.message, error });
+      return;
+    }
+    this.#forget(tunnel);
+    this.#o.onNotice?.(`${tunnel.spec.name}: ${error.message}`);
+    this.#checkReady();
+  }
+
+  #create(spec: TunnelSpec): Tunnel {
+    this.#lastBind += 1;
+    const tunnel = new Tunnel(spec, this.#lastBind, this.#clock);
+    this.#tunnels.push(tunnel);
+    this.#byBind.set(tunnel.bind, tunnel);
+    return tunnel;
+  }
+
+  #forget(tunnel: Tunnel): boolean {
+    const at = this.#tunnels.indexOf(tunnel);
+    if (at !== -1) this.#tunnels.splice(at, 1);
+    return this.#byBind.delete(tunnel.bind);
+  }
+
+  #bind(link: Link, tunnel: Tunnel): void {
+    link.session.sendControl(tunnel.bindMessage(link.welcome.domain !== undefined));
   }
 
   #announce(tunnel: Tunnel): void {

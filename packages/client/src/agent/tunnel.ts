@@ -29,7 +29,8 @@ export interface TcpTunnelSpec {
 
 /** One tunnel's life at the relay: what was asked, what was given, and since when it is ours. */
 export class Tunnel {
-  readonly spec: TunnelSpec;
+  /** Replaced when only what it leads to has changed: the relay is not told of that. */
+  spec: TunnelSpec;
   /** Our number for it on the wire. */
   readonly bind: number;
   readonly #clock: ClaimClock;
