@@ -23,6 +23,8 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     // Host parsing is pure, and the one part of the listener that others need: registry, ingress and admin read hosts too.
     ["observability/", "limits.ts", "limits/", "version.ts", "listener/host.ts"],
     ["config/", "store/"],
+    // Whom a tunnel lets in: rules and what is remembered of visitors, without a socket.
+    ["gate/"],
     ["registry/"],
     ["auth/", "cluster/"],
     // The listener takes its handlers as arguments, so it knows none of the others.

@@ -73,6 +73,14 @@ export const RELAY_LIMITS = {
   overloadMemoryShare: 0.85,
   /** Share below which new work is taken again. */
   overloadMemoryClearShare: 0.8,
+  /** Addresses a tunnel's gate keeps count of, for `--rate-limit` and for wrong passwords; the oldest are forgotten first. */
+  visitorAddresses: 10_000,
+  /** Wrong passwords of one address in a minute before it has to wait: enough for fingers, too few for guessing. */
+  loginFailuresPerMinute: 10,
+  /** Wrong passwords a second at one tunnel from all addresses. Each costs the relay some 5 ms. */
+  loginFailuresPerSecond: 20,
+  /** Passwords a tunnel's gate remembers, right and wrong, so that only the first request with one costs a hash. */
+  knownLogins: 1_024,
   /** Agents told to leave per second while draining; the same rate at which the next relay admits them. */
   drainsPerSecond: 100,
   /** After the drain, time for last answers and closing handshakes to leave. */

@@ -10,6 +10,7 @@ import {
   type Transport,
 } from "@ggrok/protocol";
 import type { Principal } from "../auth/principal.ts";
+import { parseVisitorRules } from "../gate/rules.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import { escapeControls } from "../observability/escape.ts";
 import { type Logger, logEvent } from "../observability/logger.ts";
@@ -260,6 +261,8 @@ export class Agent implements Owner {
       });
     };
     const tcp = message.kind === "tcp" ? parseTcpRules(message.options) : undefined;
+    const visitors = message.kind === "tcp" ? undefined : parseVisitorRules(message.options);
+    if (typeof visitors === "string") return refuse("ERR_GGROK_NAME_NOT_ALLOWED", visitors);
     if (typeof tcp === "string") return refuse("ERR_GGROK_NAME_NOT_ALLOWED", tcp);
     if (this.#pending.size >= RELAY_LIMITS.maxPendingBinds || this.#pending.has(message.bind)) {
       return refuse("ERR_GGROK_NAME_NOT_ALLOWED", `${String(this.#pending.size)} binds are still undecided`);
@@ -276,6 +279,7 @@ export class Agent implements Owner {
         takeover: message.takeover ?? false,
         stripPrefix: message.stripPrefix ?? false,
         ...(tcp !== undefined && { tcp }),
+        ...(visitors !== undefined && { visitors }),
       })
       .finally(() => this.#pending.delete(message.bind));
     if ("refused" in outcome) return refuse(outcome.refused.code, outcome.refused.message, outcome.refused.holder);

@@ -38,6 +38,7 @@ const RESET_OF_CODE: Partial<Record<ErrorCode, ResetCode>> = {
   ERR_GGROK_ENDPOINT_OFFLINE: ResetCode.Offline,
   ERR_GGROK_RELAY_OVERLOADED: ResetCode.Overload,
   ERR_GGROK_RELAY_DRAINING: ResetCode.Draining,
+  ERR_GGROK_VISITOR_FORBIDDEN: ResetCode.Forbidden,
 };
 
 /**

@@ -1,7 +1,9 @@
 import { type ErrorCode, GgrokError, type MuxStream, type StreamHandler } from "@ggrok/protocol";
+import { withoutAuthorization } from "../gate/gate.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import type { ParkResult, Route } from "../registry/route.ts";
 import type { IngressContext } from "./context.ts";
+import type { ErrorAnswerOptions } from "./error-page.ts";
 import type { RequestHead } from "./request-head.ts";
 import { stripPrefix } from "./target-prefix.ts";
 
@@ -11,8 +13,12 @@ export interface Dispatched extends StreamHandler {
   readonly heldBytes: number;
   onOpened(stream: MuxStream): void;
   onWaiting(): void;
-  onRefused(code: ErrorCode): void;
+  /** @param o what the answer says besides its code */
+  onRefused(code: ErrorCode, o?: RefusalDetails): void;
 }
+
+/** What an answer says besides its code. */
+export type RefusalDetails = Pick<ErrorAnswerOptions, "retryAfterS" | "challenge">;
 
 const CODE_OF_PARKING: Readonly<Record<Exclude<ParkResult, "ready" | "aborted">, ErrorCode>> = {
   offline: "ERR_GGROK_ENDPOINT_OFFLINE",
@@ -24,7 +30,10 @@ export class Dispatcher {
   readonly #context: IngressContext;
   readonly #route: Route;
   readonly #exchange: Dispatched;
+  /** As the visitor sent it: what the gate looks at. */
+  readonly #visitor: RequestHead;
   readonly #head: RequestHead;
+  #isAdmitted = false;
   #attempts = 0;
   #safeRetries = 0;
   #abort: AbortController | undefined;
@@ -33,6 +42,7 @@ export class Dispatcher {
     this.#context = context;
     this.#route = route;
     this.#exchange = exchange;
+    this.#visitor = head;
     this.#head = route.stripPrefix === undefined ? head : withoutPrefix(head, route.stripPrefix);
   }
 
@@ -64,9 +74,12 @@ export class Dispatcher {
 
   /** @returns false when no session can take the exchange now */
   #tryOpen(): boolean {
+    // Before every stream: the rules are those of whoever holds the endpoint now, who may have come while this waited.
+    const head = this.#passGate();
+    if (head === undefined) return true;
     let stream: MuxStream | undefined;
     try {
-      stream = this.#route.open(this.#head, this.#exchange, { fin: this.#exchange.isRequestComplete });
+      stream = this.#route.open(head, this.#exchange, { fin: this.#exchange.isRequestComplete });
     } catch (error) {
       this.#exchange.onRefused(error instanceof GgrokError ? error.code : "ERR_GGROK_INTERNAL");
       return true;
@@ -75,6 +88,21 @@ export class Dispatcher {
     this.#attempts += 1;
     this.#exchange.onOpened(stream);
     return true;
+  }
+
+  /** The head as it may go on; undefined when the gate has refused the visitor. */
+  #passGate(): RequestHead | undefined {
+    const { gate } = this.#route;
+    if (gate === undefined) return this.#head;
+    const admission = gate.admit(this.#visitor, !this.#isAdmitted, performance.now());
+    this.#isAdmitted = true;
+    if (admission.refused !== undefined) {
+      const { refused, ...details } = admission;
+      this.#exchange.onRefused(refused, details);
+      return undefined;
+    }
+    const head = this.#head;
+    return admission.hidesAuthorization ? { ...head, fields: withoutAuthorization(head.fields) } : head;
   }
 
   async #park(): Promise<void> {

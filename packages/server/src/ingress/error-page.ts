@@ -9,6 +9,8 @@ export interface ErrorAnswerOptions {
   retryAfterS?: number;
   /** A further sentence for people; it is escaped. */
   detail?: string;
+  /** Value of `WWW-Authenticate` where the status is 401; agents' tokens are asked for unless given. */
+  challenge?: string;
   /** Close the connection behind the answer. */
   close?: boolean;
 }
@@ -43,7 +45,7 @@ export function makeErrorAnswer(code: ErrorCode, accept: string | undefined, o: 
   fields.push("X-Content-Type-Options", "nosniff", "Vary", "Accept");
   const retryAfterS = o.retryAfterS ?? (status === 503 || status === 429 ? RETRY_AFTER_S : undefined);
   if (retryAfterS !== undefined) fields.push("Retry-After", String(retryAfterS));
-  if (status === 401) fields.push("WWW-Authenticate", "Bearer");
+  if (status === 401) fields.push("WWW-Authenticate", o.challenge ?? "Bearer");
   if (status === 407) fields.push("Proxy-Authenticate", "Basic");
   return { status, reason: STATUS_CODES[status] ?? "Error", fields, body };
 }

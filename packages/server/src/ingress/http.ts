@@ -12,7 +12,7 @@ import {
 import { RELAY_LIMITS } from "../limits.ts";
 import type { Route } from "../registry/route.ts";
 import type { IngressContext } from "./context.ts";
-import { Dispatcher } from "./dispatcher.ts";
+import { Dispatcher, type RefusalDetails } from "./dispatcher.ts";
 import { sendError } from "./error-page.ts";
 import { linger } from "./linger.ts";
 import { Progress } from "./progress.ts";
@@ -107,8 +107,8 @@ export class HttpExchange implements StreamHandler, Stallable {
     this.#bodyProgress?.pause();
   }
 
-  onRefused(code: ErrorCode): void {
-    this.#fail(code);
+  onRefused(code: ErrorCode, o?: RefusalDetails): void {
+    this.#fail(code, o);
   }
 
   // ---- the visitor's side
@@ -343,7 +343,7 @@ export class HttpExchange implements StreamHandler, Stallable {
     if (this.#isClosed) this.#lingerOn();
   }
 
-  #fail(code: ErrorCode, o: { close?: boolean; detail?: string } = {}): void {
+  #fail(code: ErrorCode, o: RefusalDetails & { close?: boolean; detail?: string } = {}): void {
     if (this.#isClosed) return;
     this.#stream = undefined;
     this.#code = code;

@@ -13,7 +13,7 @@ import {
 import { RELAY_LIMITS } from "../limits.ts";
 import type { Route } from "../registry/route.ts";
 import type { IngressContext } from "./context.ts";
-import { Dispatcher } from "./dispatcher.ts";
+import { Dispatcher, type RefusalDetails } from "./dispatcher.ts";
 import { errorAnswerBytes } from "./error-page.ts";
 import { decideAfterReset } from "./redispatch.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -101,8 +101,8 @@ export class UpgradeExchange implements StreamHandler {
     if (this.#isClosed) stream.reset(ResetCode.VisitorLeft);
   }
   onWaiting(): void {}
-  onRefused(code: ErrorCode): void {
-    this.#fail(code);
+  onRefused(code: ErrorCode, o?: RefusalDetails): void {
+    this.#fail(code, o);
   }
 
   // ---- the agent's side
@@ -223,12 +223,12 @@ export class UpgradeExchange implements StreamHandler {
     if (fin) this.onData(EMPTY, true);
   }
 
-  #fail(code: ErrorCode): void {
+  #fail(code: ErrorCode, o?: RefusalDetails): void {
     if (this.#isClosed) return;
     this.#stopWaiting();
     this.#stream = undefined;
     this.#code = code;
-    const bytes = errorAnswerBytes(code, this.#req.headers.accept, { requestId: this.#head.requestId });
+    const bytes = errorAnswerBytes(code, this.#req.headers.accept, { requestId: this.#head.requestId, ...o });
     this.#status = Number(bytes.toString("latin1", 9, 12));
     closeGently(this.#socket, bytes);
   }

@@ -7,6 +7,8 @@ import type {
   StreamHandler,
   TcpOpenHead,
 } from "@ggrok/protocol";
+import { VisitorGate } from "../gate/gate.ts";
+import type { VisitorRules } from "../gate/rules.ts";
 import type { Place, RelayOrigin } from "./names.ts";
 import type { OwnershipRecord } from "./ownership.ts";
 import { ParkingSpot } from "./parking.ts";
@@ -53,6 +55,13 @@ export interface Member {
   readonly isGenerated: boolean;
   /** Who may connect, of a TCP tunnel. */
   readonly tcp?: TcpRules;
+  /** Who may come in, of a tunnel of HTTP. */
+  readonly visitors?: VisitorRules;
+}
+
+/** What a member says about visitors, equal for equal rules. */
+export function rulesKeyOf(member: Pick<Member, "tcp" | "visitors">): string {
+  return `${member.tcp?.key ?? ""} ${member.visitors?.key ?? ""}`;
 }
 
 /** A public place and those who serve it. */
@@ -62,6 +71,7 @@ export class Endpoint {
   readonly spot = new ParkingSpot();
   members: readonly Member[] = [];
   changes: readonly number[] = [];
+  #gate: VisitorGate | undefined;
   /** The raw public port of a TCP tunnel; undefined where the relay has none to give. */
   publicPort: Promise<number | undefined> | undefined;
 
@@ -74,6 +84,18 @@ export class Endpoint {
     return this.place.prefix !== "" && this.members.some((member) => member.stripPrefix)
       ? this.place.prefix
       : undefined;
+  }
+
+  /** What visitors pass before they reach a member; undefined when there are no rules. */
+  get gate(): VisitorGate | undefined {
+    return this.#gate;
+  }
+
+  /** Adds a member, whose rules are the endpoint's from now on. */
+  join(member: Member): void {
+    this.members = [...this.members, member];
+    if (this.#gate?.key === member.visitors?.key) return;
+    this.#gate = member.visitors === undefined ? undefined : new VisitorGate(member.visitors);
   }
 
   /** True when a session is up, though it may have no stream to give. */

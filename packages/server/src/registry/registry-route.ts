@@ -1,4 +1,5 @@
 import type { HttpOpenHead, MuxStream, StreamHandler } from "@ggrok/protocol";
+import type { VisitorGate } from "../gate/gate.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { ParkTag } from "./parking.ts";
 import type { ParkResult, Route } from "./route.ts";
@@ -25,6 +26,10 @@ export class RegistryRoute implements Route {
 
   get stripPrefix(): string | undefined {
     return this.#source.locate(this.#tag)?.stripPrefix;
+  }
+
+  get gate(): VisitorGate | undefined {
+    return this.#source.locate(this.#tag)?.gate;
   }
 
   open(head: Omit<HttpOpenHead, "bind">, handler: StreamHandler, o: { fin: boolean }): MuxStream | undefined {

@@ -1,8 +1,9 @@
 import type { ErrorCode } from "@ggrok/protocol";
 import { customAlphabet } from "nanoid";
+import type { VisitorRules } from "../gate/rules.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import { type Logger, logEvent } from "../observability/logger.ts";
-import { Endpoint, type Member, type Owner } from "./endpoint.ts";
+import { Endpoint, type Member, type Owner, rulesKeyOf } from "./endpoint.ts";
 import { EndpointTable } from "./endpoint-table.ts";
 import { chooseName } from "./generated-name.ts";
 import { ANY_HOST, isBindable, type NameRules, namesOfPlace, type Place, parseWanted, urlOfPlace } from "./names.ts";
@@ -28,6 +29,8 @@ export interface BindWish {
   readonly stripPrefix: boolean;
   /** A TCP tunnel, and who may connect to it. */
   readonly tcp?: TcpRules;
+  /** Whom a tunnel of HTTP lets in. */
+  readonly visitors?: VisitorRules;
 }
 
 /** The answer to a bind. */
@@ -176,6 +179,8 @@ export class Registry implements Router, RouteSource, TcpRouter {
       const endpoint = this.#table.get(place);
       const decision = decideBind(endpoint?.record(answers), request, this.#deps.now());
       if (decision.action === "refuse") return this.#refuse(decision.why, endpoint, owner);
+      if (decision.action === "join" && endpoint !== undefined && !this.#admitsRules(endpoint, owner, wish))
+        return this.#refuse("rules-differ", endpoint, owner);
       if (decision.action !== "probe") {
         const notMine = this.#claim(owner, place, isGenerated);
         if (notMine !== undefined) return notMine;
@@ -187,6 +192,7 @@ export class Registry implements Router, RouteSource, TcpRouter {
           stripPrefix: wish.stripPrefix,
           isGenerated,
           ...(wish.tcp !== undefined && { tcp: wish.tcp }),
+          ...(wish.visitors !== undefined && { visitors: wish.visitors }),
         };
         const outcome = this.#settle(place, endpoint, member, decision);
         return wish.tcp === undefined ? outcome : await this.#addPort(outcome, member, wanted.port);
@@ -248,7 +254,7 @@ export class Registry implements Router, RouteSource, TcpRouter {
       for (const other of this.#detach(endpoint, () => true))
         other.owner.unbound(other.bind, "ERR_GGROK_TAKEN_OVER", owner.label);
     }
-    endpoint.members = [...endpoint.members, { ...member, claim }];
+    endpoint.join({ ...member, claim });
     const owned = this.#owned.get(owner) ?? new Map<number, Endpoint>();
     this.#owned.set(owner, owned.set(bind, endpoint));
     logEvent(
@@ -285,13 +291,14 @@ export class Registry implements Router, RouteSource, TcpRouter {
     return { bound: { ...outcome.bound, portUrl: `tcp://${relayHost}:${String(port)}` } };
   }
 
-  #refuse(why: Refusal, endpoint: Endpoint | undefined, owner: Owner): BindOutcome {
+  #refuse(why: Refusal | "rules-differ", endpoint: Endpoint | undefined, owner: Owner): BindOutcome {
     const url = endpoint?.url ?? "the name";
     const holder = why === "other-token" ? undefined : endpoint?.members[0]?.owner.label;
     const by = holder ?? "another agent";
     if (why === "older-claim")
       return refusal("ERR_GGROK_TAKEN_OVER", `${url} was taken over by ${by}, which was started later`, holder);
-    const reasons: Readonly<Record<Exclude<Refusal, "older-claim">, string>> = {
+    const reasons: Readonly<Record<Exclude<Refusal, "older-claim"> | "rules-differ", string>> = {
+      "rules-differ": `${url} is shared with ${by}, which has other rules for visitors: those who pool need the same flags`,
       "other-token": `${url} belongs to another token`,
       "pooling-differs": `${url} is held by ${by}, and pooling must be on for both or for neither`,
       held: `${url} is held by ${by}, which is online; take it with --takeover or share it with --pooling-enabled`,
@@ -369,6 +376,20 @@ export class Registry implements Router, RouteSource, TcpRouter {
     const endpoint = new Endpoint(place, urlOfPlace(place, owner.origin));
     this.#table.add(endpoint);
     return endpoint;
+  }
+
+  /**
+   * Whether a pool may be joined with these rules: everyone else has the same. What the joining agent left behind itself, a
+   * session that is lost, does not count and goes.
+   */
+  #admitsRules(endpoint: Endpoint, owner: Owner, wish: BindWish): boolean {
+    const key = rulesKeyOf(wish);
+    const isDifferent = (member: Member): boolean => rulesKeyOf(member) !== key;
+    const different = endpoint.members.filter(isDifferent);
+    if (different.some((member) => !member.owner.isAway || member.owner.agentId !== owner.agentId)) return false;
+    for (const other of this.#detach(endpoint, isDifferent))
+      other.owner.unbound(other.bind, "ERR_GGROK_TAKEN_OVER", owner.label);
+    return true;
   }
 
   /** Takes members out and returns them; the endpoint stays. */

@@ -1,4 +1,5 @@
 import type { HttpOpenHead, MuxStream, StreamHandler } from "@ggrok/protocol";
+import type { VisitorGate } from "../gate/gate.ts";
 
 /** How waiting for an agent ended; `full` means the relay has no place to wait or no stream to give. */
 export type ParkResult = "ready" | "offline" | "full" | "aborted";
@@ -9,6 +10,8 @@ export interface Route {
   readonly url: string;
   /** The path prefix to take off before the request goes out, when the agent asked for that. */
   readonly stripPrefix: string | undefined;
+  /** Stands before the endpoint, where its agent asked for one. */
+  readonly gate?: VisitorGate | undefined;
   /** Opens on the least-loaded session that can take it now, filling in head.bind; undefined when there is none. */
   open(head: Omit<HttpOpenHead, "bind">, handler: StreamHandler, o: { fin: boolean }): MuxStream | undefined;
   /** Waits until `open()` is worth trying again. `bytes` is what the waiting exchange holds in memory. */

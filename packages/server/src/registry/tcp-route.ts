@@ -1,4 +1,4 @@
-import type { MuxStream, StreamHandler, TcpOpenHead } from "@ggrok/protocol";
+import { GgrokError, type MuxStream, type StreamHandler, type TcpOpenHead } from "@ggrok/protocol";
 import type { Endpoint } from "./endpoint.ts";
 import type { ParkTag } from "./parking.ts";
 import type { ParkResult } from "./route.ts";
@@ -13,7 +13,11 @@ export interface TcpRoute {
   readonly isPublic: boolean;
   /** Whether a visitor with this address may connect at all. */
   allows(address: string | undefined): boolean;
-  /** Opens on the least-loaded session that can take it now; undefined when there is none. */
+  /**
+   * Opens on the least-loaded session that can take it now; undefined when there is none.
+   *
+   * @throws GgrokError VISITOR_FORBIDDEN: whoever has waited for the agent meets its rules only now
+   */
   open(head: Omit<TcpOpenHead, "bind">, handler: StreamHandler): MuxStream | undefined;
   /** Waits until `open()` is worth trying again. */
   park(bytes: number, signal: AbortSignal): Promise<ParkResult>;
@@ -60,7 +64,10 @@ export class TcpRegistryRoute implements TcpRoute {
   }
 
   open(head: Omit<TcpOpenHead, "bind">, handler: StreamHandler): MuxStream | undefined {
-    return this.#endpoint?.openTcp(head, handler);
+    const endpoint = this.#endpoint;
+    if (endpoint === undefined) return undefined;
+    if (!this.allows(head.meta?.client)) throw new GgrokError("ERR_GGROK_VISITOR_FORBIDDEN");
+    return endpoint.openTcp(head, handler);
   }
 
   park(bytes: number, signal: AbortSignal): Promise<ParkResult> {

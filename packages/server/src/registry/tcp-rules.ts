@@ -3,7 +3,8 @@ import { createNetworkTest, networks } from "../config/values.ts";
 
 const MAX_NETWORKS = 256;
 
-const rulesSchema = z.object({
+// Strict: a rule that is not understood must not be a rule that is not kept.
+const rulesSchema = z.strictObject({
   /** Whoever reaches the relay may connect by name, with or without a token. */
   public: z.boolean().default(false),
   cidrAllow: networks.pipe(z.array(z.string()).max(MAX_NETWORKS)).optional(),
@@ -14,6 +15,8 @@ const rulesSchema = z.object({
 
 /** Who may connect to a TCP tunnel, as its agent said when it bound it. */
 export interface TcpRules {
+  /** Equal for equal rules: those who share a tunnel must have the same. */
+  readonly key: string;
   readonly isPublic: boolean;
   /** The public port the agent had last time; a wish. */
   readonly formerPort: number | undefined;
@@ -32,6 +35,7 @@ export function parseTcpRules(options: unknown): TcpRules | string {
   const isAllowed = cidrAllow === undefined ? undefined : createNetworkTest(cidrAllow);
   const isDenied = cidrDeny === undefined ? undefined : createNetworkTest(cidrDeny);
   return {
+    key: JSON.stringify([parsed.data.public, cidrAllow?.toSorted(), cidrDeny?.toSorted()]),
     isPublic: parsed.data.public,
     formerPort: port,
     allows(address) {
