@@ -6,6 +6,7 @@ import { recallName, releaseName, rememberName } from "./agent/chosen-names.ts";
 import { EventHub } from "./agent/events.ts";
 import { canonicalFolder, loadAgentId } from "./agent/identity.ts";
 import type { RelayAddress } from "./config/relay-url.ts";
+import { type VisitorPlan, visitorOptions } from "./config/visitor-plan.ts";
 import type { ExchangeEvent } from "./forward/exchange.ts";
 import type { OpenTap } from "./forward/exchange-tap.ts";
 import { createForwarder } from "./forward/forwarder.ts";
@@ -31,6 +32,8 @@ export interface TunnelPlan {
   readonly isPrefixStripped: boolean;
   /** A TCP tunnel. */
   readonly tcp?: TcpPlan;
+  /** Whom a tunnel of HTTP lets in. */
+  readonly visitors?: VisitorPlan;
   readonly timeoutMs?: number;
   readonly retry: boolean;
   readonly folder: string;
@@ -81,13 +84,15 @@ export function composeTunnel(plan: TunnelPlan): RunningTunnel {
   });
   const tcp = plan.tcp === undefined ? undefined : composeTcp(plan, plan.tcp, { stats, app });
   const recalledUrl = plan.url === undefined ? recallName(place, plan.targetLabel) : undefined;
+  const agentId = loadAgentId({ stateDir: plan.stateDir, folder: plan.folder, relayOrigin: plan.relay.origin });
+  const options = plan.visitors === undefined ? undefined : visitorOptions(plan.visitors, plan.token ?? agentId);
   const agent = new Agent({
     relay: plan.relay,
     userAgent: `ggrok/${CLIENT_VERSION}`,
     ...(plan.token !== undefined && { token: plan.token }),
     ...(plan.proxy !== undefined && { proxy: plan.proxy }),
     ...(plan.ca !== undefined && { ca: plan.ca }),
-    agentId: loadAgentId({ stateDir: plan.stateDir, folder: plan.folder, relayOrigin: plan.relay.origin }),
+    agentId,
     label: describeSelf(),
     retry: plan.retry,
     events,
@@ -101,6 +106,7 @@ export function composeTunnel(plan: TunnelPlan): RunningTunnel {
         isPooling: plan.isPooling,
         isTakeover: plan.isTakeover,
         isPrefixStripped: plan.isPrefixStripped,
+        ...(options !== undefined && { options }),
         onStream: (stream, head, fin) => forwarder.onStream(stream, head, fin),
         ...(tcp !== undefined && {
           tcp: {

@@ -58,6 +58,18 @@ export interface TunnelOptions extends RelayOptions {
   stripPrefix?: boolean;
   /** Longest silence of the app, milliseconds: 504 before the head, a broken transfer after it. Default: none. */
   timeoutMs?: number;
+  /** Only these addresses and networks may visit or connect. */
+  cidrAllow?: readonly string[];
+  /** These addresses and networks may not visit or connect. */
+  cidrDeny?: readonly string[];
+  /** Users who may visit, each `user:password`; everyone else is asked to log in. Not for TCP tunnels. */
+  basicAuth?: readonly string[];
+  /** The app sees the Authorization field that let the visitor in. Default: false. */
+  basicAuthPass?: boolean;
+  /** Requests of one address: `10/s`, `100/m`, `10/s:50`. Not for TCP tunnels. */
+  rateLimit?: string;
+  /** Globs of paths that need no log-in, such as `/webhooks/*`. */
+  open?: readonly string[];
 }
 
 /** Options of `forward()`. */
@@ -68,10 +80,6 @@ export interface ForwardOptions extends TunnelOptions {
   proto?: "http" | "tcp";
   /** Of a TCP tunnel: everyone who reaches the relay may connect by name, without a token. Default: false. */
   public?: boolean;
-  /** Of a TCP tunnel: only these addresses and networks may connect. */
-  cidrAllow?: readonly string[];
-  /** Of a TCP tunnel: these addresses and networks may not connect. */
-  cidrDeny?: readonly string[];
   /** Of a TCP tunnel: tell the app who connects, by this version of the PROXY protocol. */
   upstreamProxyProtocol?: 1 | 2;
 }

@@ -14,6 +14,8 @@ export interface TunnelSpec {
   readonly isPooling?: boolean;
   readonly isTakeover?: boolean;
   readonly isPrefixStripped?: boolean;
+  /** Whom a tunnel of HTTP lets in (docs/protocol.md, section 5). */
+  readonly options?: Readonly<Record<string, unknown>>;
   /** Takes each exchange; sets `stream.handler` before it returns. */
   onStream(stream: MuxStream, head: HttpOpenHead, fin: boolean): void;
   /** What makes the tunnel one of TCP: takes each connection, as `onStream` takes exchanges. */
@@ -93,6 +95,7 @@ export class Tunnel {
       // A takeover is the user's wish at the start. Repeated at every reconnect it would be a fight.
       ...(spec.isTakeover === true && !this.wasBound && { takeover: true }),
       ...(spec.isPrefixStripped === true && { stripPrefix: true }),
+      ...(spec.options !== undefined && { options: spec.options }),
       ...(spec.tcp !== undefined && { options: { ...spec.tcp.options, ...port } }),
     };
   }

@@ -16,6 +16,7 @@ import { ExitCode, exitCodeOf, UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
 import { normalizeArguments } from "./normalize-arguments.ts";
+import { appendCidrs, appendGlobs, appendText } from "./visitor-flags.ts";
 
 /** Runs one command line. Returns the exit code; nothing is thrown. */
 export async function runProgram(argv: readonly string[], io: Io): Promise<number> {
@@ -81,6 +82,17 @@ function addHttp(program: Command, io: Io, setCode: (code: number) => void): voi
     .option("--pooling-enabled", "share the address with other agents that say so too")
     .option("--takeover", "take the address from another living agent with the same token")
     .option("--strip-prefix", "remove the path of --url before the request reaches the app")
+    .option(
+      "--basic-auth <user:password>",
+      "ask visitors to log in; repeatable, also as env:NAME or file:PATH",
+      appendText,
+      [],
+    )
+    .option("--basic-auth-pass", "let the app see the Authorization field that let the visitor in")
+    .option("--cidr-allow <cidr>", "only these addresses may visit; repeatable or comma separated", appendCidrs, [])
+    .option("--cidr-deny <cidr>", "these addresses may not visit; repeatable or comma separated", appendCidrs, [])
+    .option("--rate-limit <N/s[:burst]>", "requests of one address, for instance 10/s or 100/m:200")
+    .option("--open <path>", "paths that need no log-in, such as /webhooks/*; repeatable", appendGlobs, [])
     .option("--timeout <duration>", "longest silence of the app, for instance 30s (default: none)")
     .option("--wait <duration>", "print no URL before the app accepts connections; --wait alone means --wait=60s")
     .option("--local", "start a relay on this machine, with addresses at *.localhost")

@@ -4,6 +4,7 @@ import { composeTunnel, type TcpPlan } from "../compose.ts";
 import { currentPathSource, resolvePaths } from "../config/paths.ts";
 import { choose, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
 import { configError } from "../config/values.ts";
+import { parseCidr, parsePathGlob, parseRateLimit, parseUsers, type VisitorPlan } from "../config/visitor-plan.ts";
 import type { Target } from "../forward/target.ts";
 import type { Listener, TunnelOptions } from "../types.ts";
 
@@ -50,7 +51,7 @@ export async function openListener(
     isPooling: options.poolingEnabled === true,
     isTakeover: options.takeover === true,
     isPrefixStripped: options.stripPrefix === true,
-    ...(options.tcp !== undefined && { tcp: options.tcp }),
+    ...(options.tcp !== undefined ? { tcp: options.tcp } : { visitors: visitorPlan(options) }),
     ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
     retry: options.retry !== false,
     folder: options.folder ?? process.cwd(),
@@ -91,5 +92,16 @@ export async function openListener(
     on: (event, listener) => events.on(event, listener),
     closed,
     [Symbol.asyncDispose]: close,
+  };
+}
+
+function visitorPlan({ basicAuth, basicAuthPass, cidrAllow, cidrDeny, rateLimit, open }: TunnelOptions): VisitorPlan {
+  return {
+    ...(basicAuth !== undefined && { basicAuth: basicAuth.flatMap((text) => parseUsers(text, process.env)) }),
+    ...(basicAuthPass !== undefined && { basicAuthPass }),
+    ...(cidrAllow !== undefined && { cidrAllow: cidrAllow.map(parseCidr) }),
+    ...(cidrDeny !== undefined && { cidrDeny: cidrDeny.map(parseCidr) }),
+    ...(rateLimit !== undefined && { rateLimit: parseRateLimit(rateLimit) }),
+    ...(open !== undefined && { open: open.map(parsePathGlob) }),
   };
 }

@@ -7,6 +7,7 @@ import { composeTunnel, type RunningTunnel, type TcpPlan } from "../../compose.t
 import { parseRelayUrl, type RelayAddress } from "../../config/relay-url.ts";
 import { choose } from "../../config/settings.ts";
 import { type ListenAddress, parseDuration, parseListenAddress } from "../../config/values.ts";
+import type { VisitorPlan } from "../../config/visitor-plan.ts";
 import { parseTarget, type Target } from "../../forward/target.ts";
 import { Inspection } from "../../inspector/inspection.ts";
 import type { Inspector } from "../../inspector/server.ts";
@@ -17,13 +18,14 @@ import type { Io } from "../io.ts";
 import { type LocalRelay, startLocalRelay } from "../local-relay.ts";
 import { type OpenLog, openLog } from "../open-log.ts";
 import { createJsonRenderer, createPlainRenderer, createScreenRenderer, type Renderer } from "../render.ts";
+import { readVisitorFlags, type VisitorFlags } from "../visitor-flags.ts";
 
 /** Name of the one tunnel of a command line, as ngrok's agent calls it. */
 const TUNNEL_NAME = "command_line";
 const DEFAULT_WEB_ADDRESS = "127.0.0.1:4040";
 
 /** What `ggrok http` takes. */
-export interface HttpFlags extends RelayFlags {
+export interface HttpFlags extends RelayFlags, VisitorFlags {
   readonly url?: string;
   readonly domain?: string;
   readonly subdomain?: string;
@@ -56,12 +58,14 @@ export interface TunnelRequest {
   readonly waitMs: number | undefined;
   readonly webAddress: ListenAddress | false | undefined;
   readonly tcp?: TcpPlan;
+  readonly visitors?: VisitorPlan;
   readonly flags: HttpFlags;
 }
 
 /** `ggrok http <target>`: a tunnel that stays until a signal or an error that retrying cannot cure. Returns the exit code. */
 export async function runHttp(targetText: string, flags: HttpFlags, io: Io): Promise<number> {
-  return await runTunnel(readCommandLine(targetText, flags), io);
+  const visitors = readVisitorFlags(flags, io.env);
+  return await runTunnel({ ...readCommandLine(targetText, flags), visitors }, io);
 }
 
 /** Runs one tunnel of a command line to its end. Returns the exit code. */
@@ -228,6 +232,7 @@ function planOf(o: Serving): Omit<Parameters<typeof composeTunnel>[0], "onNotice
     isPrefixStripped: flags.stripPrefix === true,
     ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
     ...(request.tcp !== undefined && { tcp: request.tcp }),
+    ...(request.visitors !== undefined && { visitors: request.visitors }),
     retry: flags.retry,
     folder: io.cwd,
     stateDir: context.paths.stateDir,

@@ -19,8 +19,8 @@ import type { Io } from "../io.ts";
 import { LOG_FORMATS, LOG_LEVELS, type Log } from "../log.ts";
 import { type LogFlags, openLog } from "../open-log.ts";
 import { createJsonRenderer, createPlainRenderer, type Renderer } from "../render.ts";
+import { appendCidrs } from "../visitor-flags.ts";
 import { composeProxyTunnel, PROXY_TUNNEL_NAME, type ProxyTunnelFlags } from "./proxy-tunnel.ts";
-import { appendCidrs } from "./tcp.ts";
 
 /** Where a proxy listens that was told nothing: the port that proxies have had since Squid. */
 const DEFAULT_LISTEN = "127.0.0.1:3128";

@@ -1,10 +1,10 @@
-import { isIP } from "node:net";
-import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { type Command, Option } from "@commander-js/extra-typings";
 import type { TcpPlan } from "../../compose.ts";
 import { parseTcpTarget } from "../../forward/tcp-target.ts";
 import { parseFlag } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
+import { appendCidrs } from "../visitor-flags.ts";
 import { type HttpFlags, readTunnelFlags, runTunnel } from "./http.ts";
 
 /** What `ggrok tcp` takes. */
@@ -73,19 +73,4 @@ function readPlan(flags: TcpFlags): TcpPlan {
     ...(cidrDeny.length > 0 && { cidrDeny }),
     ...(upstreamProxyProtocol !== undefined && { proxyProtocol: upstreamProxyProtocol === "1" ? 1 : 2 }),
   };
-}
-
-/** Collects a repeatable or comma separated option of networks. */
-export function appendCidrs(text: string, before: readonly string[]): readonly string[] {
-  return [...before, ...text.split(",").map((item) => parseCidr(item.trim()))];
-}
-
-function parseCidr(text: string): string {
-  const [address = "", bits, ...rest] = text.split("/");
-  const family = isIP(address);
-  const width = family === 4 ? 32 : 128;
-  const isValid = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= width);
-  if (family === 0 || rest.length > 0 || !isValid)
-    throw new InvalidArgumentError(`"${text}" is no address and no network such as 10.0.0.0/8`);
-  return text;
 }
