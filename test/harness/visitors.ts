@@ -44,7 +44,7 @@ export async function ask(
 export function begin(
   door: Door,
   path: string,
-  o: { method?: string; headers?: Record<string, string>; own?: boolean } = {},
+  o: { method?: string; headers?: Record<string, string>; own?: boolean; agent?: Agent } = {},
 ): ClientRequest {
   return request({
     host: "127.0.0.1",
@@ -52,7 +52,7 @@ export function begin(
     path,
     method: o.method ?? "GET",
     headers: { ...o.headers, host: door.host },
-    agent: o.own === true ? false : agent,
+    agent: o.own === true ? false : (o.agent ?? agent),
   });
 }
 

@@ -49,6 +49,9 @@ export interface HttpListener {
   destroy(): void;
 }
 
+/** Idle life of a connection during a drain, in milliseconds; 0 would mean no end. */
+const DRAINED_KEEP_ALIVE_MS = 1;
+
 /** Makes the server with all its limits and sends each request where it belongs. */
 export function createHttpListener(handlers: ListenerHandlers, options: ListenerOptions): HttpListener {
   const { visitors } = handlers;
@@ -127,11 +130,14 @@ class ServerListener implements HttpListener {
     if (!this.server.listening) return;
     // Not the method of http, which ends at once every connection that has not asked for anything yet.
     NetServer.prototype.close.call(this.server);
-    setTimeout(() => this.server.closeIdleConnections(), lingerMs).unref();
+    // A visitor would send the next request here, where nothing is served any more: behind an answer comes the end.
+    this.server.keepAliveTimeout = DRAINED_KEEP_ALIVE_MS;
+    this.server.keepAliveTimeoutBuffer = 0;
+    setTimeout(() => this.#closeIdle(), lingerMs).unref();
   }
 
   async settled(timeoutMs: number): Promise<void> {
-    this.server.closeIdleConnections();
+    this.#closeIdle();
     const signal = AbortSignal.timeout(timeoutMs);
     await Promise.all(
       [...this.#sockets].map((socket) =>
@@ -143,5 +149,13 @@ class ServerListener implements HttpListener {
   destroy(): void {
     this.server.close();
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /**
+   * Not `closeIdleConnections()`, which destroys a connection as soon as its answer is handed over, with what a slow
+   * visitor has not taken of it. Between two exchanges Node has a clock on a connection, during one and after an upgrade not.
+   */
+  #closeIdle(): void {
+    for (const socket of this.#sockets) if ((socket.timeout ?? 0) > 0 || socket.bytesRead === 0) socket.destroy();
   }
 }
