@@ -506,7 +506,7 @@ describe("the proxy as a whole", () => {
   });
 
   it("gives up on slow clients: 408 over HTTP, a closed connection else", async () => {
-    const { listener } = await world.proxy({ headTimeoutMs: 200 });
+    const { listener } = await world.proxy({ headTimeoutMs: 1_000 });
     const slow = await world.dial(listener.port, "GET http://a.example/ HTTP/1.1\r\nHos");
     expect(await errorOf(slow)).toEqual([408, "ERR_GGROK_REQUEST_TIMEOUT"]);
     for (const start of [Buffer.alloc(0), Buffer.from([5]), Buffer.from([5, 1, 0, 5, 1])]) {
@@ -519,7 +519,7 @@ describe("the proxy as a whole", () => {
     const held = Promise.withResolvers<() => void>();
     const { port } = await world.http((_request, response) => held.resolve(() => response.end("late")));
     const echo = await world.tcp((socket) => socket.pipe(socket));
-    const { listener } = await world.proxy({ headTimeoutMs: 200 });
+    const { listener } = await world.proxy({ headTimeoutMs: 1_000 });
     const tunnel = await world.dial(listener.port, `CONNECT localhost:${echo.port} HTTP/1.1\r\nHost: x\r\n\r\n`);
     await tunnel.head();
     const socks = await world.dial(listener.port, Buffer.concat([GREETING, socksRequest("localhost", echo.port)]));

@@ -44,9 +44,9 @@ export class Exits {
     this.#pool = new ConnectionPool((to, route) => this.#openPooled(to, this.#proxies.get(route)));
   }
 
-  /** The value of the Via field that this hop adds. */
-  get via(): string {
-    return `1.1 ${this.pseudonym}`;
+  /** The value of the Via field that this hop adds to a message it got in this version of HTTP. */
+  via(httpVersion = "1.1"): string {
+    return `${httpVersion} ${this.pseudonym}`;
   }
 
   /** Throws when a request has been here before. */
@@ -109,7 +109,7 @@ export class Exits {
     const { ca, resolve, isPublicOnly, userAgent, connectTimeoutMs } = this.#options;
     return {
       isPublicOnly,
-      via: this.via,
+      via: this.via(),
       timeoutMs: connectTimeoutMs ?? PROXY_LIMITS.CONNECT_TIMEOUT_MS,
       ...(ca !== undefined && { ca }),
       ...(resolve !== undefined && { resolve }),

@@ -75,7 +75,7 @@ async function planRequest(request: IncomingMessage, exits: Exits): Promise<Plan
   const { destination, authority, path } = parsed;
   const { agent, via, proxy } = await exits.routeRequest(destination);
   const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
-  const fields = requestFields(request, authority, exits.via);
+  const fields = requestFields(request, authority, exits.via(request.httpVersion));
   const authorization = proxy === undefined ? undefined : basicAuthorization(proxy);
   if (authorization !== undefined) fields.push("Proxy-Authorization", authorization);
   return {
@@ -156,6 +156,7 @@ class Relaying {
     else {
       // flushHeaders() would send bytes above 0x7F as UTF-8 of latin1.
       upstream.write("", "latin1");
+      this.#request.once("end", () => upstream.addTrailers(pairs(this.#request.rawTrailers)));
       this.#request.pipe(upstream);
     }
   }
@@ -184,7 +185,7 @@ class Relaying {
       this.#count.bytesOut += chunk.length;
     });
     const fields = removeHopByHop(answer.rawHeaders);
-    fields.push("Via", "1.1 ggrok");
+    fields.push("Via", `${answer.httpVersion} ggrok`);
     try {
       this.#response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", fields);
     } catch (cause) {

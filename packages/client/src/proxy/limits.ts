@@ -8,6 +8,8 @@ export const PROXY_LIMITS = {
   HEAD_TIMEOUT_MS: 15_000,
   /** How long a client's connection may wait for its next request. Longer than browsers and curl keep theirs. */
   IDLE_CLIENT_MS: 75_000,
+  /** Requests of one client that wait for the one before them; hardly any client sends more than one at a time. */
+  PIPELINED_REQUESTS_MAX: 64,
   /** Bytes of a request's head, and of an answer's. */
   HEAD_BYTES_MAX: 32_768,
   /** From the name's resolution to a usable connection, other proxies on the way included. */

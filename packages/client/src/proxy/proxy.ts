@@ -22,6 +22,8 @@ export interface ProxyOptions extends ExitOptions {
   readonly clientsMax?: number;
   /** From the first byte to a whole request; default: {@link PROXY_LIMITS}. */
   readonly headTimeoutMs?: number;
+  /** Between a client's requests; default: {@link PROXY_LIMITS}. */
+  readonly idleTimeoutMs?: number;
 }
 
 /** A forward proxy that is handed its connections, wherever they come from. */
@@ -61,8 +63,7 @@ class OnePortProxy implements ForwardProxy {
     this.#server.on("checkContinue", onRequest);
     this.#server.on("checkExpectation", onRequest);
     this.#server.on("connect", (request, socket, early) => {
-      this.#clients.get(socket)?.begin();
-      void serveConnect(request, socket, early, this.#served());
+      this.#clients.get(socket)?.begin(() => void serveConnect(request, socket, early, this.#served()));
     });
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#onClientError(error, socket));
   }
@@ -80,7 +81,8 @@ class OnePortProxy implements ForwardProxy {
     }
     const isFull = this.#clients.size >= clientsMax;
     const late = new AbortController();
-    const client = new ProxyClient(socket, this.#options.headTimeoutMs ?? PROXY_LIMITS.HEAD_TIMEOUT_MS, (isFirst) => {
+    const { headTimeoutMs = PROXY_LIMITS.HEAD_TIMEOUT_MS, idleTimeoutMs = PROXY_LIMITS.IDLE_CLIENT_MS } = this.#options;
+    const client = new ProxyClient(socket, { headTimeoutMs, idleTimeoutMs }, (isFirst) => {
       late.abort(new Error("too slow"));
       this.#onLate(client, isFirst);
     });
@@ -127,7 +129,7 @@ class OnePortProxy implements ForwardProxy {
       if (first === SOCKS5) endGently(socket, encodeMethod(SocksMethod.Unacceptable));
       else refuse(socket, new GgrokError("ERR_GGROK_PROXY_OVERLOADED"), "Service Unavailable");
     } else if (first === SOCKS5) {
-      await serveSocks(socket, { ...this.#served(), onRequest: () => client.begin(), signal: late });
+      await serveSocks(socket, { ...this.#served(), onRequest: () => client.begin(() => {}), signal: late });
     } else if (first === 4) {
       // SOCKS4 has its own reply: request rejected.
       endGently(socket, Buffer.from([0, 0x5b, 0, 0, 0, 0, 0, 0]));
@@ -146,12 +148,11 @@ class OnePortProxy implements ForwardProxy {
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const client = this.#clients.get(request.socket);
-    client?.begin();
     response.once("close", () => {
-      client?.end();
       if (this.#stop.signal.aborted) endGently(request.socket);
+      client?.end();
     });
-    void serveRequest(request, response, this.#served());
+    client?.begin(() => void serveRequest(request, response, this.#served()));
   }
 
   #onLate(client: ProxyClient, isFirst: boolean): void {
