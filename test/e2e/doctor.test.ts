@@ -2,6 +2,7 @@ import { createServer as createHttpServer, type RequestListener } from "node:htt
 import { connect, createServer } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { WebSocketServer } from "ws";
 import { HOPS } from "../../packages/client/src/doctor/finding.ts";
 import type { Identity, PrivateCa } from "../harness/private-ca.ts";
 import { App, freePort, Place, RelayProcess } from "./cli-world.ts";
@@ -229,6 +230,37 @@ describe("the hop that fails", () => {
     const report = await doctor(["--relay", `http://localhost:${port}`]);
     expect(report).toMatchObject({ exit: 6, failed: "upgrade" });
     expect(report.hops["upgrade"]?.fix).toMatch(/WebSockets/);
+  });
+
+  it("is the upgrade, with an exit code of its own, where no version of the protocol is common", async () => {
+    const server = createHttpServer((_request, response) => response.end('{"status":"ok"}'));
+    const refusal = JSON.stringify({
+      code: "ERR_GGROK_VERSION_UNSUPPORTED",
+      message: "This relay speaks ggrok.v9.",
+      supported: ["ggrok.v9"],
+    });
+    server.on("upgrade", (_request, socket) => {
+      socket.end(`HTTP/1.1 426 Upgrade Required\r\nContent-Length: ${refusal.length}\r\n\r\n${refusal}`);
+    });
+    const port = await world.listen(server);
+    world.onEnd(() => server.closeAllConnections());
+    const report = await doctor(["--relay", `http://localhost:${port}`]);
+    expect(report).toMatchObject({ exit: 8, failed: "upgrade" });
+    expect(report.hops["authentication"]?.message).toBe("not reached");
+  });
+
+  it("is the round trip where frames are held back", { timeout: 30_000 }, async () => {
+    const server = createHttpServer((_request, response) => response.end('{"status":"ok"}'));
+    const sockets = new WebSocketServer({ server, autoPong: false, handleProtocols: () => "ggrok.v1" });
+    const port = await world.listen(server);
+    world.onEnd(() => {
+      for (const socket of sockets.clients) socket.terminate();
+      server.closeAllConnections();
+    });
+    const report = await doctor(["--relay", `http://localhost:${port}`]);
+    expect(report).toMatchObject({ exit: 6, failed: "round-trip" });
+    expect(report.hops["authentication"]?.status).toBe("ok");
+    expect(report.hops["round-trip"]?.fix).toMatch(/holds WebSocket frames back/);
   });
 
   it("is the authentication without a token and with a wrong one", async () => {
