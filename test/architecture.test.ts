@@ -24,7 +24,8 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["observability/", "limits.ts", "limits/", "version.ts", "listener/host.ts"],
     ["config/", "store/"],
     // Whom a tunnel lets in: rules and what is remembered of visitors, without a socket.
-    ["gate/"],
+    // And what happens to a connection before a request is read from it: who is there, encryption.
+    ["gate/", "connection/"],
     ["registry/"],
     ["auth/", "cluster/"],
     // The listener takes its handlers as arguments, so it knows none of the others.

@@ -17,6 +17,9 @@ export interface RelayOptions {
   allowAnonymous?: boolean;
   trustProxy?: string | readonly string[];
   platform?: "none" | "heroku" | "fly";
+  proxyProtocol?: boolean;
+  tlsCert?: string | readonly string[];
+  tlsKey?: string | readonly string[];
   tcpPorts?: string | readonly string[];
   hold?: string;
   park?: string;
@@ -39,6 +42,9 @@ const OPTION_OF: Readonly<Record<SettingName, Exclude<keyof RelayOptions, "logDe
   "allow-anonymous": "allowAnonymous",
   "trust-proxy": "trustProxy",
   platform: "platform",
+  "proxy-protocol": "proxyProtocol",
+  "tls-cert": "tlsCert",
+  "tls-key": "tlsKey",
   "tcp-ports": "tcpPorts",
   hold: "hold",
   park: "park",

@@ -9,6 +9,8 @@ export const RELAY_LIMITS = {
   headTimeoutMs: 12_000,
   /** How often Node looks for heads that are late. */
   connectionsCheckIntervalMs: 2_000,
+  /** How often the files of `--tls-cert` and `--tls-key` are looked at. */
+  certificateCheckMs: 1_000,
   /** An idle visitor connection is kept this long; platforms with their own pool need more (see `config/platform.ts`). */
   keepAliveMs: 75_000,
   /** Silence after which the kernel asks whether a visitor's host is still there. Covers idle WebSockets and event streams. */

@@ -14,7 +14,9 @@ import type { Principal } from "./auth/principal.ts";
 import { TokenBook } from "./auth/token-book.ts";
 import { Upkeep } from "./auth/upkeep.ts";
 import type { RelayConfig } from "./config/config.ts";
-import { isLoopback } from "./config/values.ts";
+import { createNetworkTest, isLoopback } from "./config/values.ts";
+import { Certificates } from "./connection/certificates.ts";
+import { ConnectionFront } from "./connection/front.ts";
 import { createConnect } from "./control/connect.ts";
 import { ConnectorDirectory } from "./control/connector.ts";
 import { AgentDirectory } from "./control/directory.ts";
@@ -69,6 +71,7 @@ class RelayProcess implements Relay {
   readonly #budget: MemoryBudget;
   readonly #directory = new AgentDirectory();
   readonly #connectors = new ConnectorDirectory();
+  readonly #certificates: Certificates | undefined;
   readonly #tcpPorts: TcpPorts;
   readonly #ports: Ports;
   readonly #registry: Registry;
@@ -101,7 +104,14 @@ class RelayProcess implements Relay {
     this.#overload = this.#watchOverload();
     const isOverloaded = (): boolean => this.#overload.isOverloaded;
     const reservations = new Reservations({ store, names: hosts, now: Date.now });
-    this.#tcpPorts = new TcpPorts(config.bind, (socket, host) => this.#ingress.onTcp(socket, host));
+    this.#certificates = this.#openCertificates();
+    const { proxyProtocol } = config;
+    const isTrusted = createNetworkTest(config.trustProxy);
+    const tcpFront = new ConnectionFront({ proxyProtocol, isTrusted });
+    this.#tcpPorts = new TcpPorts(
+      config.bind,
+      (socket, host) => void tcpFront.receive(socket, (ready) => this.#ingress.onTcp(ready, host)),
+    );
     this.#ports = new Ports(config.tcpPorts, (port, host) => this.#tcpPorts.open(port, host));
     this.#registry = new Registry({
       names: hosts,
@@ -154,6 +164,11 @@ class RelayProcess implements Relay {
         const handlers = { visitors: this.#ingress, onAdminRequest, onAgent: connect.onUpgrade };
         this.#listener = createHttpListener(handlers, {
           hosts,
+          front: new ConnectionFront({
+            proxyProtocol,
+            isTrusted,
+            ...(this.#certificates !== undefined && { certificates: this.#certificates }),
+          }),
           keepAliveMs: config.keepAliveMs ?? RELAY_LIMITS.keepAliveMs,
         });
         return this.#listener.server;
@@ -190,13 +205,14 @@ class RelayProcess implements Relay {
     const { domain, bind } = this.#config;
     const isEverywhere = bind === undefined || bind === "0.0.0.0" || bind === "::" || isLoopback(bind);
     const host = domain ?? (isEverywhere ? "localhost" : bind.includes(":") ? `[${bind}]` : bind);
-    return `http://${host}:${String(this.port)}`;
+    return `${this.#certificates === undefined ? "http" : "https"}://${host}:${String(this.port)}`;
   }
 
   async start(): Promise<void> {
     // Routes are complete before the port is open: the first request must not find half a relay.
     await this.#app.ready();
     this.#upkeep.start();
+    this.#certificates?.start();
     this.#overload.start();
     try {
       this.#address = await this.#listen();
@@ -227,6 +243,7 @@ class RelayProcess implements Relay {
     this.#ports.close();
     this.#tcpPorts.destroy();
     this.#listener?.destroy();
+    this.#certificates?.close();
     await this.#app.close();
     this.#overload.stop();
     // Last: requests on open connections still ask whose a name is.
@@ -235,6 +252,23 @@ class RelayProcess implements Relay {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #openCertificates(): Certificates | undefined {
+    const files = this.#config.tls;
+    if (files.length === 0) return undefined;
+    try {
+      return new Certificates({
+        files,
+        onReload: (subjects) =>
+          this.#logger.info({ event: "relay.certificates", subjects }, "other certificates are in use now"),
+        onFailure: (error) =>
+          this.#logger.error({ event: "relay.certificates", err: error }, "the certificates before stay in use"),
+      });
+    } catch (error) {
+      const message = `tls-cert: ${error instanceof Error ? error.message : String(error)}`;
+      throw new GgrokError("ERR_GGROK_CONFIG_INVALID", { message, cause: error });
+    }
   }
 
   #watchOverload(): OverloadWatch {

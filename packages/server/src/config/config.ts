@@ -21,6 +21,10 @@ export interface RelayConfig {
   /** Networks whose forwarding fields are believed, as CIDRs. */
   readonly trustProxy: readonly string[];
   readonly platform: Platform;
+  /** Trusted front ends begin their connections with a header of the PROXY protocol. */
+  readonly proxyProtocol: boolean;
+  /** The relay's own certificates; none leaves TLS to a front end. */
+  readonly tls: readonly { readonly cert: string; readonly key: string }[];
   /** Raw public ports for TCP tunnels, both ends included. */
   readonly tcpPorts: readonly { readonly first: number; readonly last: number }[];
   readonly holdMs: number;
@@ -58,6 +62,8 @@ export function completeConfig(settings: ParsedSettings, around: Surroundings): 
     allowAnonymous: settings["allow-anonymous"],
     trustProxy: settings["trust-proxy"] ?? rules.trustProxy.flatMap((word) => parseNetwork(word) ?? []),
     platform,
+    proxyProtocol: settings["proxy-protocol"],
+    tls: settings["tls-cert"].map((cert, index) => ({ cert, key: settings["tls-key"][index] ?? "" })),
     tcpPorts: settings["tcp-ports"],
     holdMs: settings.hold,
     parkMs: settings.park,

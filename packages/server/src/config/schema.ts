@@ -23,6 +23,8 @@ const secret: z.ZodType<Secret, unknown> = z
   .regex(/^[\u0021-\u007e]+$/u, { error: "must be visible ASCII without spaces" })
   .transform((value) => new Secret(value));
 
+const files: z.ZodType<string[], unknown> = z.array(z.string({ error: "must be a file" }).min(1));
+
 function setting<T>(value: Setting<T>): Setting<T> {
   return value;
 }
@@ -106,6 +108,29 @@ export const SETTINGS = {
     text: "sets the trust-proxy, keep-alive and first-byte rules of the platform",
     schema: z.enum(["none", "heroku", "fly"], { error: "must be none, heroku or fly" }).optional(),
   }),
+  "proxy-protocol": setting({
+    value: undefined,
+    env: ["GGROK_PROXY_PROTOCOL"],
+    fallback: "false",
+    text: "trusted front ends begin their connections with a header of the PROXY protocol, version 1 or 2",
+    schema: flag.default(false),
+  }),
+  "tls-cert": setting({
+    value: "file",
+    env: ["GGROK_TLS_CERT"],
+    fallback: "none: TLS is a front end's work",
+    text: "certificate of the relay's own, PEM, its chain behind it; read again when it changes; repeatable, one for each name",
+    list: true,
+    schema: files.default([]),
+  }),
+  "tls-key": setting({
+    value: "file",
+    env: ["GGROK_TLS_KEY"],
+    fallback: "none",
+    text: "the key of each certificate, in the same order",
+    list: true,
+    schema: files.default([]),
+  }),
   "tcp-ports": setting({
     value: "range",
     env: ["GGROK_TCP_PORTS"],
@@ -162,9 +187,14 @@ export const SETTING_NAMES = Object.keys(SETTINGS) as readonly SettingName[];
 type Shape = { [Name in SettingName]: (typeof SETTINGS)[Name]["schema"] };
 
 /** The one schema: unknown keys are errors, every problem is reported. */
-export const configSchema = z.strictObject(
-  Object.fromEntries(SETTING_NAMES.map((name) => [name, SETTINGS[name].schema])) as Shape,
-);
+export const configSchema = z
+  .strictObject(Object.fromEntries(SETTING_NAMES.map((name) => [name, SETTINGS[name].schema])) as Shape)
+  .superRefine((settings, context) => {
+    const { "tls-cert": certificates, "tls-key": keys } = settings;
+    if (certificates.length === keys.length) return;
+    const message = `${String(certificates.length)} certificates and ${String(keys.length)} keys: each certificate needs its key`;
+    context.addIssue({ code: "custom", path: [certificates.length > 0 ? "tls-cert" : "tls-key"], message });
+  });
 
 /** Settings as the schema gives them, before platform and terminal have filled the rest. */
 export type ParsedSettings = z.output<typeof configSchema>;

@@ -172,9 +172,13 @@ function originOf(req: IncomingMessage, deps: ConnectDeps): RelayOrigin {
   }
   const isBelieved = deps.authenticator.isTrustedPeer(req.socket.remoteAddress);
   const proto = isBelieved
-    ? fieldsNamed(req.rawHeaders, "x-forwarded-proto").join().split(",", 1)[0]?.trim().toLowerCase()
+    ? fieldsNamed(req.rawHeaders, "x-forwarded-proto").join().split(",", 1)[0]?.trim().toLowerCase() || undefined
     : undefined;
-  return { scheme: proto === "https" ? "https" : "http", authority: (req.headers.host ?? "localhost").toLowerCase() };
+  const isEncrypted = "encrypted" in req.socket;
+  return {
+    scheme: proto === "https" || (proto === undefined && isEncrypted) ? "https" : "http",
+    authority: (req.headers.host ?? "localhost").toLowerCase(),
+  };
 }
 
 function answer(socket: Duplex, refusal: UpgradeRefusal): void {

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import type { ConnectionFront } from "../connection/front.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import { classifyHost, type HostRules, hostOfRequest, isReservedTarget } from "./host.ts";
 
@@ -29,6 +30,8 @@ export interface ListenerHandlers {
 /** Settings of {@link createHttpListener}. */
 export interface ListenerOptions {
   readonly hosts: HostRules;
+  /** What happens to a connection before a request is read from it; nothing unless given. */
+  readonly front?: ConnectionFront;
   /** Idle life of a visitor's connection. */
   readonly keepAliveMs: number;
 }
@@ -97,7 +100,18 @@ export function createHttpListener(handlers: ListenerHandlers, options: Listener
   });
   server.on("connect", (req: IncomingMessage, socket: Duplex, head: Buffer) => visitors.onConnect(req, socket, head));
   server.on("clientError", (error: Error, socket: Duplex) => visitors.onClientError(error, socket));
+  if (options.front?.isOpen === false) putBefore(server, options.front);
   return new ServerListener(server);
+}
+
+/** Lets the server see each connection only when the front has made it ready. */
+function putBefore(server: Server, front: ConnectionFront): void {
+  const listeners = server.listeners("connection");
+  server.removeAllListeners("connection");
+  const serve = (socket: Socket): void => {
+    for (const listener of listeners) listener.call(server, socket);
+  };
+  server.on("connection", (socket: Socket) => void front.receive(socket, serve));
 }
 
 class ServerListener implements HttpListener {
