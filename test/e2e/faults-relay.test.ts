@@ -142,7 +142,7 @@ describe("a relay that drains", () => {
   it("ends a connection behind the answer that was under way", async () => {
     await using world = await FaultWorld.start({ name: "behind", relayArgs: ["--grace", "60s"] });
     const kept = new Agent({ keepAlive: true, maxSockets: 1 });
-    const events = download(world.door, "/sse?every=100&count=100").catch(() => "broken");
+    const events = download(world.door, "/sse?every=100&count=1000").catch(() => "broken");
     const call = begin(world.door, "/down?bytes=100000&pause=200", { agent: kept });
     call.end();
     const [response] = (await once(call, "response")) as [IncomingMessage];
