@@ -8,6 +8,7 @@ const FIRST_PINGS = 4;
 export class RoundTrip {
   #pending: Buffer | undefined;
   #sentAt = 0;
+  #moved = 0;
   #movedAtSend = 0;
   #latest: number | undefined;
   #shortest: number | undefined;
@@ -36,21 +37,26 @@ export class RoundTrip {
     this.#first = 0;
   }
 
-  /** A PING goes out. @param movedBytes bytes the connection has carried so far */
-  sent(payload: Buffer, nowMs: number, movedBytes: number): void {
+  /** The connection has carried bytes, either way. */
+  moved(bytes: number): void {
+    this.#moved += bytes;
+  }
+
+  /** A PING goes out. */
+  sent(payload: Buffer, nowMs: number): void {
     this.#pending = payload;
     this.#sentAt = nowMs;
-    this.#movedAtSend = movedBytes;
+    this.#movedAtSend = this.#moved;
   }
 
   /** A PONG. @returns whether another PING should follow at once */
-  received(payload: Buffer, nowMs: number, movedBytes: number): boolean {
+  received(payload: Buffer, nowMs: number): boolean {
     if (this.#pending === undefined || !this.#pending.equals(payload)) return false;
     this.#pending = undefined;
     const rtt = nowMs - this.#sentAt;
     this.#latest = rtt;
     if (
-      movedBytes - this.#movedAtSend < LIMITS.QUIET_PING_BYTES &&
+      this.#moved - this.#movedAtSend < LIMITS.QUIET_PING_BYTES &&
       rtt < (this.#shortest ?? Number.POSITIVE_INFINITY)
     ) {
       this.#shortest = rtt;

@@ -4,19 +4,9 @@ import { LIMITS } from "../limits.ts";
 import type { ControlMessage } from "../message/control.ts";
 import type { OpenHead } from "../message/exchange.ts";
 import { DEAF_HANDLER, type Transport, type TransportHandler } from "../transport/transport.ts";
-import {
-  decodeControl,
-  decodeGoAway,
-  decodeMessage,
-  decodeOpenPayload,
-  decodeReset,
-  decodeResponseHead,
-  decodeTrailers,
-  decodeU48,
-} from "../wire/decode.ts";
-import { encodeControl, encodeGoAway, encodeOpenPayload, encodeReset } from "../wire/encode.ts";
+import { encodeControl, encodeGoAway, encodeOpenPayload } from "../wire/encode.ts";
 import { FLAG_FIN, FrameType } from "../wire/frame.ts";
-import { FloodGuard } from "./flood-guard.ts";
+import { FrameReceiver, MAX_STREAM_ID } from "./frame-receiver.ts";
 import { Keepalive } from "./keepalive.ts";
 import { MemoryBudget, MemoryLevel } from "./memory-budget.ts";
 import { MemoryRelief } from "./memory-relief.ts";
@@ -25,7 +15,7 @@ import { Outbox } from "./outbox.ts";
 import { RoundTrip } from "./round-trip.ts";
 import { Stream, type StreamLink } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
-import { SendWindow, SessionReceiveWindow } from "./window.ts";
+import { SendWindow } from "./window.ts";
 
 /**
  * open: carries streams · suspect: the peer is silent, nothing new is opened · lost: the connection is gone, streams wait
@@ -67,8 +57,6 @@ export interface SessionOptions {
   firstId?: number;
 }
 
-/** Highest stream id. */
-const MAX_ID = 2 ** 31 - 1;
 /** Ids left when the session asks to be replaced: room for what is opened while the agent moves. */
 const LOW_IDS = 65_536;
 const NOOP_HANDLER: StreamHandler = {
@@ -80,7 +68,7 @@ const NOOP_HANDLER: StreamHandler = {
 
 /**
  * Many streams over one connection, which may break and be replaced: {@link Session.attach} carries everything on. Owns
- * the stream table, the session window and liveness; what is sent, and when, is the {@link Outbox}'s.
+ * the stream table and liveness; what is sent, and when, is the {@link Outbox}'s, what comes in the {@link FrameReceiver}'s.
  */
 export class Session {
   readonly id: string;
@@ -90,9 +78,7 @@ export class Session {
   readonly #streams = new StreamTable<Stream>();
   readonly #outbox: Outbox;
   readonly #link: StreamLink;
-  readonly #receiveWindow = new SessionReceiveWindow();
-  readonly #useless = new FloodGuard(LIMITS.USELESS_FRAMES_MAX, LIMITS.USELESS_FRAMES_WINDOW_MS);
-  readonly #pings = new FloodGuard(LIMITS.PINGS_PER_SECOND_MAX, 1_000);
+  readonly #receiver: FrameReceiver;
   readonly #roundTrip = new RoundTrip();
   readonly #transportHandler: TransportHandler;
 
@@ -100,12 +86,7 @@ export class Session {
   #transport: Transport | undefined;
   #keepalive: Keepalive | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #received = 0;
-  #unackedBytes = 0;
-  #movedBytes = 0;
   #nextId: number;
-  #lastRemoteId = 0;
-  #headsInMessage: Stream[] = [];
   readonly #relief: MemoryRelief;
   #isReplacementWanted = false;
   #undispatched: readonly number[] | undefined;
@@ -124,12 +105,11 @@ export class Session {
     this.#outbox = new Outbox({
       isResumable: options.resumable,
       sendWindow: new SendWindow(LIMITS.SESSION_WINDOW_INITIAL_BYTES),
-      sessionLimit: () => this.#receiveWindow.limit,
-      received: () => this.#received,
-      onSent: (bytes) => {
-        this.#movedBytes += bytes;
-      },
+      sessionLimit: () => this.#receiver.window.limit,
+      received: () => this.#receiver.messages,
+      onSent: (bytes) => this.#roundTrip.moved(bytes),
     });
+    this.#receiver = this.#createReceiver();
     this.#link = this.#createLink();
     this.#transportHandler = {
       onMessage: (message) => this.#onMessage(message),
@@ -151,11 +131,11 @@ export class Session {
   }
   /** Messages received since the handshake; what `hello.resume.received` and `welcome.received` carry. */
   get received(): number {
-    return this.#received;
+    return this.#receiver.messages;
   }
   /** Highest id the peer has opened. */
   get lastRemoteId(): number {
-    return this.#lastRemoteId;
+    return this.#receiver.lastRemoteId;
   }
   /** Whether a new connection could carry the streams on. */
   get isResumable(): boolean {
@@ -173,14 +153,14 @@ export class Session {
   get windows(): { session: number; largestStream: number; sendCredit: number } {
     let largestStream = 0;
     for (const stream of this.#streams.all()) largestStream = Math.max(largestStream, stream.receiveWindowBytes);
-    return { session: this.#receiveWindow.size, largestStream, sendCredit: this.#outbox.sessionCredit };
+    return { session: this.#receiver.window.size, largestStream, sendCredit: this.#outbox.sessionCredit };
   }
   /** Whether `open` would succeed. */
   get canOpen(): boolean {
     return (
       this.#state === "open" &&
       this.#streams.size < this.#o.peerMaxStreams &&
-      this.#nextId <= MAX_ID &&
+      this.#nextId <= MAX_STREAM_ID &&
       this.#budget.level !== MemoryLevel.Full
     );
   }
@@ -234,7 +214,7 @@ export class Session {
       transport.destroy();
       if (this.#state !== "closed") this.#setState("lost");
     }
-    return this.#received;
+    return this.#receiver.messages;
   }
 
   /**
@@ -262,7 +242,7 @@ export class Session {
     this.#streams.add(id, stream);
     this.#outbox.sendFrame(stream, FrameType.Open, o.fin ? FLAG_FIN : 0, payload);
     stream.openSerial = stream.tailSerial;
-    if (MAX_ID - this.#nextId < LOW_IDS && !this.#isReplacementWanted) {
+    if (MAX_STREAM_ID - this.#nextId < LOW_IDS && !this.#isReplacementWanted) {
       this.#isReplacementWanted = true;
       this.sendControl({ type: "drain", reason: "stream ids are used up", reconnect: "now" });
     }
@@ -432,7 +412,7 @@ export class Session {
 
   #sendPing(): void {
     const payload = randomBytes(8);
-    this.#roundTrip.sent(payload, performance.now(), this.#movedBytes);
+    this.#roundTrip.sent(payload, performance.now());
     this.#outbox.sendSessionFrame(FrameType.Ping, payload);
   }
 
@@ -442,218 +422,52 @@ export class Session {
     const now = performance.now();
     this.#keepalive?.heard(now);
     if (this.#state === "suspect") this.#setState("open");
-    this.#received += 1;
-    this.#unackedBytes += message.length;
-    this.#movedBytes += message.length;
-    const before = this.#receiveWindow.received;
     const transport = this.#transport;
     try {
-      decodeMessage(message, this.#onFrame);
+      this.#receiver.receive(message, now);
     } catch (error) {
       if (this.#transport !== transport) return;
       this.destroy(error instanceof GgrokError ? error : new GgrokError("ERR_GGROK_INTERNAL", { cause: error }));
       return;
     }
-    if (this.#transport !== transport || transport === undefined) return;
-    const bytes = this.#receiveWindow.received - before;
-    if (bytes > 0) {
-      this.#receiveWindow.measure(bytes, now, this.#roundTrip.shortestMs);
-      if (this.#receiveWindow.isDue && this.#receiveWindow.grant(this.#roundTrip.shortestMs)) {
-        this.#outbox.scheduleSessionWindow();
-      }
-    }
-    if (this.#unackedBytes >= LIMITS.ACK_BYTES) this.#ack();
-    if (this.#headsInMessage.length > 0) {
-      const streams = this.#headsInMessage;
-      this.#headsInMessage = [];
-      for (const stream of streams) stream.handler.onFlush?.();
-    }
-    if (this.#relief.isWanted) this.#relief.check(now);
+    if (this.#transport === transport && this.#relief.isWanted) this.#relief.check(now);
   }
 
-  #ack(): void {
-    this.#unackedBytes = 0;
-    this.#outbox.scheduleAck();
-  }
-
-  /** Bound once: decodeMessage calls it for every frame. */
-  readonly #onFrame = (type: FrameType, flags: number, id: number, payload: Buffer): void => {
-    if (this.#transport === undefined) return; // ended by a frame before this one
-    if (id === 0) this.#onSessionFrame(type, flags, payload);
-    else this.#onStreamFrame(type, flags, id, payload);
-  };
-
-  #onStreamFrame(type: FrameType, flags: number, id: number, payload: Buffer): void {
-    const fin = (flags & FLAG_FIN) !== 0;
-    if (type === FrameType.Open) {
-      this.#onOpen(id, payload, fin);
-      return;
-    }
-    if (fin && (type === FrameType.Reset || type === FrameType.Window)) throw violation(`FIN on frame type ${type}`);
-    if (type === FrameType.Data && !this.#receiveWindow.receive(payload.length)) {
-      throw new GgrokError("ERR_GGROK_WINDOW_EXCEEDED", {
-        message: `session received ${this.#receiveWindow.received} bytes, ${this.#receiveWindow.limit} were allowed`,
-      });
-    }
-    const stream = this.#streams.get(id);
-    if (stream === undefined) {
-      if (type > FrameType.Window) throw violation(`frame type ${type} on stream ${id}`);
-      const isKnown = this.#isLocalId(id) ? id < this.#nextId : id <= this.#lastRemoteId;
-      if (!isKnown) throw violation(`frame type ${type} for stream ${id}, which was never opened`);
-      return; // late: the stream has ended
-    }
-    switch (type) {
-      case FrameType.Head:
-        this.#onHead(stream, payload, fin);
-        return;
-      case FrameType.Data:
-        stream.receiveData(payload, fin);
-        return;
-      case FrameType.Trailers:
-        if (!fin) throw violation("TRAILERS without FIN");
-        this.#onTrailers(stream, payload);
-        return;
-      case FrameType.Reset:
-        if (!stream.isOpener) this.#countPeerReset();
-        stream.receiveReset({ ...decodeReset(payload), local: false });
-        return;
-      case FrameType.Window:
-        if (!stream.receiveWindow(decodeU48(payload))) this.#countUseless();
-        return;
-      default:
-        throw violation(`frame type ${type} on stream ${id}`);
-    }
-  }
-
-  #onSessionFrame(type: FrameType, flags: number, payload: Buffer): void {
-    if (flags !== 0) throw violation(`flags ${flags} on session frame type ${type}`);
-    switch (type) {
-      case FrameType.Window:
-        if (!this.#outbox.raiseSessionLimit(decodeU48(payload))) this.#countUseless();
-        return;
-      case FrameType.Ping:
-        if (payload.length !== 8) throw violation("PING payload is not 8 bytes");
-        if (!this.#pings.allow(performance.now())) this.#countUseless();
-        this.#outbox.schedulePong(Buffer.from(payload));
-        this.#ack();
-        return;
-      case FrameType.Pong:
-        if (this.#roundTrip.received(payload, performance.now(), this.#movedBytes)) this.#sendPing();
-        this.#ack();
-        return;
-      case FrameType.GoAway:
-        decodeGoAway(payload);
+  #createReceiver(): FrameReceiver {
+    return new FrameReceiver({
+      side: this.side,
+      isResumable: this.#o.resumable,
+      maxStreams: this.#o.localMaxStreams,
+      streams: this.#streams,
+      outbox: this.#outbox,
+      budget: this.#budget,
+      roundTrip: this.#roundTrip,
+      isConnected: () => this.#transport !== undefined,
+      hasOpened: (id) => id < this.#nextId,
+      accept: (id, { head, credit }, fin) => this.#accept(id, head, { credit, fin }),
+      onControl: (message) => this.#o.handler.onControl(message),
+      onGoAway: () => {
         this.#goAwayReceived = true;
         this.goAway();
         this.#checkDrained();
-        return;
-      case FrameType.Control: {
-        this.#countUseless();
-        const message = decodeControl(payload);
-        if (message !== undefined) this.#o.handler.onControl(message);
-        return;
-      }
-      case FrameType.Ack:
-        if (!this.#o.resumable) throw violation("ACK without the capability resume");
-        if (!this.#outbox.acknowledge(decodeU48(payload))) throw violation("ACK for messages that were not sent");
-        return;
-      default:
-        throw violation(`frame type ${type} on the session`);
-    }
+      },
+      sendPing: () => this.#sendPing(),
+    });
   }
 
-  #onOpen(id: number, payload: Buffer, fin: boolean): void {
-    if (this.#isLocalId(id) || id > MAX_ID) throw violation(`OPEN of stream ${id} by the wrong end`);
-    if (id <= this.#lastRemoteId) throw violation(`OPEN of stream ${id} after ${this.#lastRemoteId}`);
-    if (this.#o.localMaxStreams === 0) throw violation("this end takes no streams");
-    this.#lastRemoteId = id;
-    let open: ReturnType<typeof decodeOpenPayload>;
-    try {
-      open = decodeOpenPayload(payload);
-    } catch (error) {
-      if (!isBadHead(error)) throw error;
-      this.#countUseless();
-      this.#refuse(id, ResetCode.Protocol, error.message);
-      return;
-    }
-    if (this.#streams.size >= this.#o.localMaxStreams || this.#budget.level === MemoryLevel.Full) {
-      const why = `${this.#streams.size} streams are open, ${this.#o.localMaxStreams} are allowed`;
-      this.#refuse(id, ResetCode.Refused, why);
-      return;
-    }
+  #accept(id: number, head: OpenHead, o: { credit: number; fin: boolean }): void {
     const stream = new Stream({
       id,
       isOpener: false,
       link: this.#link,
       handler: NOOP_HANDLER,
-      sendCredit: open.credit,
+      sendCredit: o.credit,
       receiveCredit: this.#o.localWindow,
       localEnded: false,
-      remoteEnded: fin,
+      remoteEnded: o.fin,
     });
     this.#streams.add(id, stream);
-    this.#o.handler.onStream(stream, open.head, fin);
-  }
-
-  /** A peer that opens on and on and does not read its refusals must not make them pile up. */
-  #refuse(id: number, code: ResetCode, message: string): void {
-    if (this.#outbox.bufferedBytes > LIMITS.REFUSALS_BYTES_MAX) {
-      throw new GgrokError("ERR_GGROK_FLOOD", {
-        message: `${this.#outbox.bufferedBytes} bytes wait for a peer that opens streams and does not read`,
-      });
-    }
-    this.#outbox.sendRaw(FrameType.Reset, id, encodeReset(code, 1, message));
-  }
-
-  #onHead(stream: Stream, payload: Buffer, fin: boolean): void {
-    if (!stream.isOpener) throw violation(`HEAD from the opener of stream ${stream.id}`);
-    let head: ReturnType<typeof decodeResponseHead>;
-    try {
-      head = decodeResponseHead(payload);
-    } catch (error) {
-      if (!isBadHead(error)) throw error;
-      this.#failStream(stream, error.message);
-      return;
-    }
-    if (head.status < 200) this.#countUseless();
-    stream.receiveHead(head, fin);
-    this.#headsInMessage.push(stream);
-  }
-
-  #onTrailers(stream: Stream, payload: Buffer): void {
-    let fields: ReturnType<typeof decodeTrailers>;
-    try {
-      fields = decodeTrailers(payload);
-    } catch (error) {
-      if (!isBadHead(error)) throw error;
-      this.#failStream(stream, error.message);
-      return;
-    }
-    stream.receiveTrailers(fields);
-  }
-
-  /** The peer's head cannot be used: both ends learn of it, the session goes on. */
-  #failStream(stream: Stream, message: string): void {
-    const { handler } = stream;
-    stream.reset(ResetCode.Protocol, { message });
-    handler.onReset({ code: ResetCode.UpstreamMalformed, notProcessed: false, message, local: true });
-  }
-
-  #isLocalId(id: number): boolean {
-    return (id & 1) === (this.side === "dialler" ? 1 : 0);
-  }
-
-  #countUseless(): void {
-    if (!this.#useless.allow(performance.now())) {
-      throw new GgrokError("ERR_GGROK_FLOOD", {
-        message: `more than ${LIMITS.USELESS_FRAMES_MAX} useless frames in ${LIMITS.USELESS_FRAMES_WINDOW_MS} ms`,
-      });
-    }
-  }
-
-  /** Opening and resetting at once must not be free; an agent does not count the relay's, since visitors cause those. */
-  #countPeerReset(): void {
-    if (this.side === "listener") this.#countUseless();
+    this.#o.handler.onStream(stream, head, o.fin);
   }
 
   // ---- streams
@@ -699,12 +513,4 @@ function initialCredit(openStreams: number): number {
   if (openStreams < LIMITS.STREAMS_WITH_FULL_CREDIT) return LIMITS.STREAM_WINDOW_INITIAL_BYTES;
   if (openStreams < LIMITS.STREAMS_WITH_HALF_CREDIT) return LIMITS.MEMORY_HALF_CREDIT_BYTES;
   return LIMITS.MEMORY_LOW_CREDIT_BYTES;
-}
-
-function isBadHead(error: unknown): error is GgrokError {
-  return error instanceof GgrokError && error.code === "ERR_GGROK_HEAD_INVALID";
-}
-
-function violation(message: string): GgrokError {
-  return new GgrokError("ERR_GGROK_PROTOCOL_VIOLATION", { message });
 }
