@@ -47,6 +47,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["inspector/", "agent/"],
     // The other side of TCP tunnels; it dials as the agent does.
     ["connect/"],
+    ["running-tunnel.ts"],
     ["compose.ts", "doctor/"],
     ["library/"],
     ["index.ts"],

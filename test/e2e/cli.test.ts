@@ -215,7 +215,7 @@ describe("exit codes", () => {
     [["http", "3000", "--url", "a", "--domain", "b"]],
     [["http", "3000", "--inspect", "maybe"]],
     [["frobnicate"]],
-    [["tcp", "22"]],
+    [["share", "22"]],
     [[]],
   ])("are 2 for the command line %j", async (args) => {
     await using place = new Place();

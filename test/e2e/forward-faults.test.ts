@@ -335,7 +335,7 @@ describe("an https target", () => {
     await using app = await startTlsApp();
     for (const [tls, isGood] of [
       [{ verify: true }, false],
-      [{ verify: true, ca: cert }, true],
+      [{ verify: true, ca: [cert.toString()] }, true],
     ] as const) {
       for (const fields of [["Host", "h"], FULL]) {
         await using world = new ForwardWorld(`https://127.0.0.1:${app.port}`, { tls });
@@ -344,7 +344,7 @@ describe("an https target", () => {
         else expect((await visit.failed()).code).toBe(ResetCode.UpstreamTls);
       }
     }
-    await using other = new ForwardWorld(`https://127.0.0.2:${app.port}`, { tls: { verify: true, ca: cert } });
+    await using other = new ForwardWorld(`https://127.0.0.2:${app.port}`, { tls: { verify: true, ca: [cert.toString()] } });
     expect((await other.open({}).failed()).code).toBe(ResetCode.UpstreamRefused);
   });
 

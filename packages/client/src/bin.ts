@@ -2,8 +2,14 @@ import { runProgram } from "./cli/program.ts";
 
 // The process: the one place that knows signals. The first lets open exchanges finish, the second ends at once.
 const stop = new AbortController();
+let onHangup: (() => void) | undefined;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {
+    // A terminal that is closed sends the same signal, and then there is nobody left to serve.
+    if (signal === "SIGHUP" && onHangup !== undefined && !process.stdin.isTTY) {
+      onHangup();
+      return;
+    }
     if (stop.signal.aborted) process.exit(1);
     stop.abort(new Error(signal));
   });
@@ -23,6 +29,12 @@ const code = await runProgram(process.argv.slice(2), {
   env: process.env,
   cwd: process.cwd(),
   stop: stop.signal,
+  onHangup(listener) {
+    onHangup = listener;
+    return () => {
+      onHangup = undefined;
+    };
+  },
 });
 
 // What was written goes out first; then nothing that still idles (a kept connection, a prompt) holds the process.

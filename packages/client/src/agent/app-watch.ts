@@ -1,4 +1,4 @@
-import { connect } from "node:net";
+import { connect, type IpcNetConnectOpts, type TcpNetConnectOpts } from "node:net";
 
 /** How often an app that does not listen is asked again, milliseconds. */
 const POLL_MS = 500;
@@ -10,12 +10,18 @@ export interface AppAddress {
   readonly port: number;
   /** `localhost`: either address family will do. */
   readonly isLocalhostName: boolean;
+  /** The app listens on this Unix socket instead. */
+  readonly socketPath?: string;
+  /** Files of a folder: there is no app that could be missing. */
+  readonly folder?: string;
 }
 
 /** True when something accepts a connection there. Nothing is sent. */
 async function isListening(address: AppAddress): Promise<boolean> {
+  if (address.folder !== undefined) return true;
+  if (address.socketPath !== undefined) return await canConnect({ path: address.socketPath });
   const hosts = address.isLocalhostName ? ["127.0.0.1", "::1"] : [address.hostname];
-  const outcomes = await Promise.all(hosts.map((host) => canConnect(host, address.port)));
+  const outcomes = await Promise.all(hosts.map((host) => canConnect({ host, port: address.port })));
   return outcomes.includes(true);
 }
 
@@ -28,61 +34,62 @@ export async function waitUntilListening(address: AppAddress, signal: AbortSigna
   signal.throwIfAborted();
 }
 
-/** Says whenever the app begins or ceases to listen, as far as anyone noticed. */
-export class AppWatch {
-  readonly #address: AppAddress;
-  readonly #onChange: (isListening: boolean) => void;
+/** Says whenever an app of a tunnel begins or ceases to listen, as far as anyone noticed. */
+export class AppWatch<Address extends AppAddress = AppAddress> {
+  readonly #addresses: readonly Address[];
+  readonly #onChange: (isListening: boolean, address: Address) => void;
   readonly #stop = new AbortController();
-  #isPolling = false;
-  #isListening = true;
+  readonly #polled = new Set<Address>();
+  readonly #missing = new Set<Address>();
 
-  constructor(address: AppAddress, onChange: (isListening: boolean) => void) {
-    this.#address = address;
+  constructor(addresses: readonly Address[], onChange: (isListening: boolean, address: Address) => void) {
+    this.#addresses = addresses;
     this.#onChange = onChange;
   }
 
-  /** False while nothing listens. */
+  /** False while nothing listens at one of the places. */
   get isListening(): boolean {
-    return this.#isListening;
+    return this.#missing.size === 0;
   }
 
   /** Looks now, and goes on looking as long as nothing listens. Call when a connection was refused. */
   check(): void {
-    if (this.#isPolling || this.#stop.signal.aborted) return;
-    this.#isPolling = true;
-    void this.#poll().finally(() => {
-      this.#isPolling = false;
-    });
+    for (const address of this.#addresses) {
+      if (this.#polled.has(address) || this.#stop.signal.aborted) continue;
+      this.#polled.add(address);
+      void this.#poll(address).finally(() => this.#polled.delete(address));
+    }
   }
 
   stop(): void {
     this.#stop.abort();
   }
 
-  async #poll(): Promise<void> {
-    if (await isListening(this.#address)) {
-      this.#set(true);
+  async #poll(address: Address): Promise<void> {
+    if (await isListening(address)) {
+      this.#set(address, true);
       return;
     }
-    this.#set(false);
+    this.#set(address, false);
     try {
-      await waitUntilListening(this.#address, this.#stop.signal);
-      this.#set(true);
+      await waitUntilListening(address, this.#stop.signal);
+      this.#set(address, true);
     } catch {
       // Stopped.
     }
   }
 
-  #set(isListening: boolean): void {
-    if (this.#isListening === isListening || this.#stop.signal.aborted) return;
-    this.#isListening = isListening;
-    this.#onChange(isListening);
+  #set(address: Address, isThere: boolean): void {
+    if (this.#missing.has(address) !== isThere || this.#stop.signal.aborted) return;
+    if (isThere) this.#missing.delete(address);
+    else this.#missing.add(address);
+    this.#onChange(isThere, address);
   }
 }
 
-function canConnect(host: string, port: number): Promise<boolean> {
+function canConnect(place: TcpNetConnectOpts | IpcNetConnectOpts): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: CONNECT_TIMEOUT_MS });
+    const socket = connect({ ...place, timeout: CONNECT_TIMEOUT_MS });
     const settle = (outcome: boolean): void => {
       resolve(outcome);
       socket.destroy();

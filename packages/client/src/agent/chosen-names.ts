@@ -27,6 +27,12 @@ export function recallName(
   return (own ?? entries.find((entry) => !isAlive(entry.pid)))?.url;
 }
 
+/** The URL that was remembered under exactly this word, and no other's. */
+export function recallOwnName(place: NamePlace, memory: string): string | undefined {
+  const entries = load(place.stateDir)[key(place)] ?? [];
+  return entries.find((entry) => entry.target === memory)?.url;
+}
+
 /** Keeps the URL the relay gave, for the next start. */
 export function rememberName(place: NamePlace, target: string, url: string, pid: number = process.pid): void {
   const names = load(place.stateDir);

@@ -9,6 +9,9 @@ const NOT_FOUND = 127;
 /** What a shell says when the command cannot be run. */
 const NOT_EXECUTABLE = 126;
 
+/** How long the last of its output may take after its end, milliseconds. */
+const LAST_OUTPUT_MS = 1_000;
+
 /** The command after `--`, at work. */
 export interface Child {
   /** Resolves with its exit code, as a shell would have it: 128 + n after signal n. */
@@ -47,7 +50,12 @@ export function startChild(
       io.stderr.write(`ggrok: ${file}: ${isMissing ? "command not found" : error.message}\n`);
       resolve(isMissing ? NOT_FOUND : NOT_EXECUTABLE);
     });
-    child.once("close", (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
+    child.once("exit", (code, signal) => {
+      const status = code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
+      child.once("close", () => resolve(status));
+      // What it left running may hold its output open; that is no reason to stay.
+      setTimeout(() => resolve(status), LAST_OUTPUT_MS).unref();
+    });
   });
   void exited.then(() => process.off("exit", last));
   return { exited, port: port.promise, kill: (signal) => end(child, signal) };

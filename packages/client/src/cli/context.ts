@@ -35,15 +35,28 @@ export function locateConfig(flags: { config?: string }, io: Io): { paths: Paths
 /** Reads all configuration there is. */
 export function loadContext(flags: { config?: string }, io: Io, o: { mayBeMissing?: boolean } = {}): Context {
   const { paths, named, configPath } = locateConfig(flags, io);
-  const layers = loadLayers({
+  const layers = readLayers({ paths, named }, io, o);
+  for (const warning of layers.warnings) io.stderr.write(`ggrok: ${escapeForTerminal(warning)}\n`);
+  return { paths, layers, configPath };
+}
+
+/** Reads the same files once more. */
+export function reloadLayers({ paths }: Context, flags: { config?: string }, io: Io): Layers {
+  return readLayers({ paths, named: locateConfig(flags, io).named }, io, {});
+}
+
+function readLayers(
+  { paths, named }: { paths: Paths; named: string | undefined },
+  io: Io,
+  o: { mayBeMissing?: boolean },
+): Layers {
+  return loadLayers({
     env: io.env,
     cwd: io.cwd,
     userConfig: paths.userConfig,
     ...(named !== undefined && { named }),
     ...o,
   });
-  for (const warning of layers.warnings) io.stderr.write(`ggrok: ${escapeForTerminal(warning)}\n`);
-  return { paths, layers, configPath };
 }
 
 /** The relay to use, confirmed where only a project file names it; ends with exit code 3 when there is none. */
@@ -52,9 +65,14 @@ export async function requireRelay(context: Context, flags: RelayFlags, io: Io):
   if (relay !== undefined) parseFlag("--relay", () => parseRelayUrl(relay, flags));
   const chosen = chooseRelay(context.layers, flags);
   if (chosen === undefined) throw noRelayError();
-  const { project } = context.layers;
-  if (chosen.source === "project" && project !== undefined) await confirmProject(project, context.paths.stateDir, io);
+  if (chosen.source === "project") await requireConfirmed(context, io);
   return chosen;
+}
+
+/** Asks about the project's file where something of it is about to be used. */
+export async function requireConfirmed(context: Context, io: Io): Promise<void> {
+  const { project } = context.layers;
+  if (project !== undefined) await confirmProject(project, context.paths.stateDir, io);
 }
 
 /** The token this relay may see, if there is one. */

@@ -7,6 +7,8 @@ export interface Io extends Output {
   readonly cwd: string;
   /** Aborts at the first signal. */
   readonly stop: AbortSignal;
+  /** Takes SIGHUP for something else than the end, as long as nobody's terminal is gone with it; returns what gives it back. */
+  onHangup(listener: () => void): () => void;
 }
 
 /** Reads standard input to its end, for secrets that come through a pipe. */

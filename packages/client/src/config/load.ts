@@ -16,6 +16,13 @@ export interface ParsedConfig {
   readonly problems: readonly ConfigProblem[];
 }
 
+const lineFinders = new WeakMap<FileConfig, (path: readonly PropertyKey[]) => number>();
+
+/** The line of a file that a setting stands on, for what is found wrong with it later. */
+export function lineOf(config: FileConfig, path: readonly PropertyKey[]): number {
+  return lineFinders.get(config)?.(path) ?? 1;
+}
+
 /** Parses a file's text; every problem is found at once, none throws. */
 export function parseConfig(source: string): ParsedConfig {
   const lines = new LineCounter();
@@ -35,7 +42,10 @@ export function parseConfig(source: string): ParsedConfig {
     const offset = offsetOf(document.contents, path);
     return offset === undefined ? 1 : lines.linePos(offset).line;
   };
-  if (parsed.success) return { config: parsed.data, problems: crossChecks(parsed.data, lineAt) };
+  if (parsed.success) {
+    lineFinders.set(parsed.data, lineAt);
+    return { config: parsed.data, problems: crossChecks(parsed.data, lineAt) };
+  }
   const problems = parsed.error.issues.flatMap((issue): ConfigProblem[] => {
     if (issue.code === "unrecognized_keys") {
       return issue.keys.map((key) => ({

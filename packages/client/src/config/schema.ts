@@ -27,6 +27,10 @@ const endpointSchema = z.strictObject({
   public: flag.optional(),
   cidr_allow: z.array(text).optional(),
   cidr_deny: z.array(text).optional(),
+  basic_auth: z.array(text).optional(),
+  basic_auth_pass: flag.optional(),
+  rate_limit: text.optional(),
+  open: z.array(text).optional(),
 });
 
 /** One tunnel of the configuration file, validated. */

@@ -7,10 +7,10 @@ import type { Target } from "./target.ts";
 
 /** How the app's certificate is judged. */
 export interface UpstreamTls {
-  /** Default: on for everything but this machine. */
+  /** Default: on for everything but this machine, and there too when `ca` says whom to believe. */
   readonly verify?: boolean;
-  /** Certificates to trust instead of the system's, PEM. */
-  readonly ca?: string | Buffer;
+  /** All certificates to trust, PEM; default: the system's. */
+  readonly ca?: readonly string[];
 }
 
 /** Hears of the new connection, or why there is none. */
@@ -100,9 +100,9 @@ function startTls(socket: Socket, target: Target, tls: UpstreamTls, done: DialCa
     socket,
     host: target.hostname,
     ALPNProtocols: ["http/1.1"],
-    rejectUnauthorized: tls.verify ?? !target.isLoopback,
+    rejectUnauthorized: tls.verify ?? (tls.ca !== undefined || !target.isLoopback),
     ...(isIP(target.hostname) === 0 && { servername: target.hostname }),
-    ...(tls.ca !== undefined && { ca: tls.ca }),
+    ...(tls.ca !== undefined && { ca: [...tls.ca] }),
   };
   const secure = connectTls(options);
   settle(secure, "secureConnect", done, (error) => {

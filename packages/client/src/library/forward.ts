@@ -1,6 +1,6 @@
-import type { TcpPlan } from "../compose.ts";
 import { parseTarget } from "../forward/target.ts";
 import { parseTcpTarget } from "../forward/tcp-target.ts";
+import type { TcpPlan } from "../running-tunnel.ts";
 import type { ForwardOptions, Listener } from "../types.ts";
 import { openListener } from "./open-listener.ts";
 

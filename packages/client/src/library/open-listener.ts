@@ -1,11 +1,12 @@
 import { resolve } from "node:path";
 import { GgrokError } from "@ggrok/protocol";
-import { composeTunnel, type TcpPlan } from "../compose.ts";
+import { composeAgent } from "../compose.ts";
 import { currentPathSource, resolvePaths } from "../config/paths.ts";
 import { choose, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
 import { configError } from "../config/values.ts";
 import { parseCidr, parsePathGlob, parseRateLimit, parseUsers, type VisitorPlan } from "../config/visitor-plan.ts";
 import type { Target } from "../forward/target.ts";
+import type { TcpPlan } from "../running-tunnel.ts";
 import type { Listener, TunnelOptions } from "../types.ts";
 
 /** Name of a tunnel that has none, as ngrok's agent calls it. */
@@ -39,24 +40,31 @@ export async function openListener(
   const { token } = chooseToken(layers, relay, options.authtoken);
   const proxy = choose(options.proxy, undefined, layers, (config) => config.proxy)?.value;
   const ca = choose(options.ca, undefined, layers, (config) => config.ca)?.value;
-  const tunnel = composeTunnel({
-    relay: relay.value,
-    ...(token !== undefined && { token }),
-    ...(proxy !== undefined && { proxy }),
-    ...(ca !== undefined && { ca: resolve(ca) }),
-    target,
-    targetLabel,
-    name: options.name ?? DEFAULT_NAME,
-    ...(options.url !== undefined && { url: options.url }),
-    isPooling: options.poolingEnabled === true,
-    isTakeover: options.takeover === true,
-    isPrefixStripped: options.stripPrefix === true,
-    ...(options.tcp !== undefined ? { tcp: options.tcp } : { visitors: visitorPlan(options) }),
-    ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
-    retry: options.retry !== false,
-    folder: options.folder ?? process.cwd(),
-    stateDir: paths.stateDir,
-  });
+  const tunnel = composeAgent(
+    {
+      relay: relay.value,
+      ...(token !== undefined && { token }),
+      ...(proxy !== undefined && { proxy }),
+      ...(ca !== undefined && { ca: resolve(ca) }),
+      retry: options.retry !== false,
+      folder: options.folder ?? process.cwd(),
+      stateDir: paths.stateDir,
+    },
+    [
+      {
+        target,
+        targetLabel,
+        name: options.name ?? DEFAULT_NAME,
+        ...(options.url !== undefined && { url: options.url }),
+        isPooling: options.poolingEnabled === true,
+        isTakeover: options.takeover === true,
+        isPrefixStripped: options.stripPrefix === true,
+        isInspected: false,
+        ...(options.tcp !== undefined ? { tcp: options.tcp } : { visitors: visitorPlan(options) }),
+        ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
+      },
+    ],
+  );
   const { agent, events } = tunnel;
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {

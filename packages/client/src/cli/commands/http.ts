@@ -1,31 +1,22 @@
-import { resolve } from "node:path";
-import { GgrokError } from "@ggrok/protocol";
-import { STOP_GRACE_MS } from "../../agent/agent.ts";
-import { waitUntilListening } from "../../agent/app-watch.ts";
-import { canonicalFolder } from "../../agent/identity.ts";
-import { composeTunnel, type RunningTunnel, type TcpPlan } from "../../compose.ts";
-import { parseRelayUrl, type RelayAddress } from "../../config/relay-url.ts";
-import { choose } from "../../config/settings.ts";
-import { type ListenAddress, parseDuration, parseListenAddress } from "../../config/values.ts";
-import type { VisitorPlan } from "../../config/visitor-plan.ts";
+import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { parseBoolean, parseDuration } from "../../config/values.ts";
 import { parseTarget, type Target } from "../../forward/target.ts";
-import { Inspection } from "../../inspector/inspection.ts";
-import type { Inspector } from "../../inspector/server.ts";
-import { CLIENT_VERSION } from "../../version.ts";
-import { type Context, loadContext, pickToken, type RelayFlags, requireRelay } from "../context.ts";
-import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
+import type { TcpPlan, TunnelPlan } from "../../running-tunnel.ts";
+import { loadContext } from "../context.ts";
+import { parseFlag, UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { type LocalRelay, startLocalRelay } from "../local-relay.ts";
-import { type OpenLog, openLog } from "../open-log.ts";
-import { createJsonRenderer, createPlainRenderer, createScreenRenderer, type Renderer } from "../render.ts";
-import { readVisitorFlags, type VisitorFlags } from "../visitor-flags.ts";
+import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
+import { type ServeRequest, serveTunnels } from "../serve.ts";
+import { parseWebAddress, type ServeFlags } from "../serve-flags.ts";
+import { readUpstreamFlags, type UpstreamFlags } from "../upstream-flags.ts";
+import { appendCidrs, appendGlobs, appendText, readVisitorFlags, type VisitorFlags } from "../visitor-flags.ts";
+import { unknownTarget } from "../wrap.ts";
 
 /** Name of the one tunnel of a command line, as ngrok's agent calls it. */
 const TUNNEL_NAME = "command_line";
-const DEFAULT_WEB_ADDRESS = "127.0.0.1:4040";
 
-/** What `ggrok http` takes. */
-export interface HttpFlags extends RelayFlags, VisitorFlags {
+/** Flags of every command with one tunnel. */
+export interface TunnelFlags extends ServeFlags {
   readonly url?: string;
   readonly domain?: string;
   readonly subdomain?: string;
@@ -34,281 +25,141 @@ export interface HttpFlags extends RelayFlags, VisitorFlags {
   readonly takeover?: boolean;
   readonly stripPrefix?: boolean;
   readonly timeout?: string;
-  readonly webAddr?: string;
-  readonly inspect?: boolean;
-  readonly redact?: readonly string[];
-  readonly log?: string;
-  readonly logFormat?: "json" | "logfmt" | "term";
-  readonly logLevel?: "debug" | "info" | "warn" | "error";
-  readonly json?: boolean;
-  /** False with `--no-retry`. */
-  readonly retry: boolean;
   readonly wait?: string;
-  readonly local?: boolean;
-  readonly proxy?: string;
-  readonly ca?: string;
 }
 
-/** A command line with one tunnel, checked as far as it can be without reading anything. */
-export interface TunnelRequest {
-  readonly target: Target;
-  readonly label: string;
-  readonly url: string | undefined;
-  readonly timeoutMs: number | undefined;
-  readonly waitMs: number | undefined;
-  readonly webAddress: ListenAddress | false | undefined;
-  readonly tcp?: TcpPlan;
-  readonly visitors?: VisitorPlan;
-  readonly flags: HttpFlags;
+/** What `ggrok http` takes. */
+interface HttpFlags extends TunnelFlags, VisitorFlags, UpstreamFlags {}
+
+/** Adds `ggrok http` to the command line. */
+export function addHttp(program: Command, io: Io, setCode: (code: number) => void, command?: readonly string[]): void {
+  program
+    .command("http")
+    .summary("give an HTTP app a public URL")
+    .usage("[options] <target> [-- command ...]")
+    .description(
+      "give an HTTP app a public URL\n\ntarget: 3000, host:3000, http(s)://host:port/base, unix:/path.sock or file:///folder\ncommand: runs beside the tunnel, knows its address, and ends it; without a target its output says the port",
+    )
+    .argument("[target]", "where the app listens")
+    .option("--url <url>", "the address to have: a URL, a host, or a bare name below the relay's domain")
+    .option("--domain <name>", "the same as --url")
+    .option("--subdomain <name>", "the same as --url")
+    .option("--hostname <name>", "the same as --url")
+    .option("--pooling-enabled", "share the address with other agents that say so too")
+    .option("--takeover", "take the address from another living agent with the same token")
+    .option("--host-header <mode>", "the Host the app sees: auto, preserve, rewrite, or a host (default: auto)")
+    .option("--mount <path=target>", "another app below this path, as in /api=8080; repeatable", appendText, [])
+    .option("--strip-prefix", "remove the path of --url and of --mount before the request reaches the app")
+    .option("--request-header-add <field>", 'add "Name: value" to requests; repeatable', appendText, [])
+    .option("--request-header-remove <name>", "remove this field from requests; repeatable", appendText, [])
+    .option("--response-header-add <field>", 'add "Name: value" to answers; repeatable', appendText, [])
+    .option("--response-header-remove <name>", "remove this field from answers; repeatable", appendText, [])
+    .addOption(
+      new Option(
+        "--upstream-tls-verify <boolean>",
+        "check the certificate of an https:// target (default: true, on this machine false)",
+      ).argParser(booleanFlag),
+    )
+    .option("--upstream-tls-ca <file>", "further certificate authorities for an https:// target, PEM")
+    .option(
+      "--basic-auth <user:password>",
+      "ask visitors to log in; repeatable, also as env:NAME or file:PATH",
+      appendText,
+      [],
+    )
+    .option("--basic-auth-pass", "let the app see the Authorization field that let the visitor in")
+    .option("--cidr-allow <cidr>", "only these addresses may visit; repeatable or comma separated", appendCidrs, [])
+    .option("--cidr-deny <cidr>", "these addresses may not visit; repeatable or comma separated", appendCidrs, [])
+    .option("--rate-limit <N/s[:burst]>", "requests of one address, for instance 10/s or 100/m:200")
+    .option("--open <path>", "paths that need no log-in, such as /webhooks/*; repeatable", appendGlobs, [])
+    .option("--timeout <duration>", "longest silence of the app, for instance 30s (default: none)")
+    .option("--wait <duration>", "print no URL before the app accepts connections; --wait alone means --wait=60s")
+    .option("--local", "start a relay on this machine, with addresses at *.localhost")
+    .option("--no-retry", "end when the relay cannot be reached")
+    .option(
+      "--web-addr <address>",
+      'where the local API listens; false for none (default: "127.0.0.1:4040", next free port)',
+    )
+    .addOption(new Option("--inspect <boolean>", "record exchanges for the local API").argParser(booleanFlag))
+    .addOption(
+      new Option("--redact <names>", "header and JSON field names whose values are not recorded").argParser(nameList),
+    )
+    .option("--json", "print events as JSON, one a line")
+    .option("--log <place>", "stdout, stderr, a file, or false")
+    .addOption(new Option("--log-format <format>", "format of the log").choices(LOG_FORMATS))
+    .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS))
+    .option("--relay <relay>", "the relay: host, host:port or https://host (environment: GGROK_RELAY)")
+    .option("--authtoken <token>", "token for the relay, also as env:NAME or file:PATH (environment: GGROK_AUTHTOKEN)")
+    .option("--insecure", "allow http:// to a relay beyond this machine")
+    .option("--proxy <url>", "HTTP or SOCKS proxy on the way to the relay (default: HTTPS_PROXY, ALL_PROXY, NO_PROXY)")
+    .option("--ca <file>", "further certificate authorities for the relay, PEM")
+    .option("--config <file>", "read this configuration file only (environment: GGROK_CONFIG)")
+    .action(async (target: string | undefined, flags: HttpFlags) =>
+      setCode(await runHttp(target, flags, { io, command })),
+    );
 }
 
 /** `ggrok http <target>`: a tunnel that stays until a signal or an error that retrying cannot cure. Returns the exit code. */
-export async function runHttp(targetText: string, flags: HttpFlags, io: Io): Promise<number> {
-  const visitors = readVisitorFlags(flags, io.env);
-  return await runTunnel({ ...readCommandLine(targetText, flags), visitors }, io);
-}
-
-/** Runs one tunnel of a command line to its end. Returns the exit code. */
-export async function runTunnel(request: TunnelRequest, io: Io): Promise<number> {
-  const { flags } = request;
-  const context = loadContext(flags, io);
-  const log = openLog({
-    flags,
-    layers: context.layers,
-    io,
-    isQuietByDefault: flags.json === true || isScreen(flags, io),
+async function runHttp(
+  targetText: string | undefined,
+  flags: HttpFlags,
+  { io, command }: { io: Io; command: readonly string[] | undefined },
+): Promise<number> {
+  if (targetText === undefined && command === undefined) throw new UsageError("missing required argument 'target'");
+  if (targetText === undefined && flags.wait !== undefined)
+    throw new UsageError("--wait needs a target: nobody knows yet where the command will listen");
+  const target = targetText === undefined ? unknownTarget() : parseFlag("target", () => parseTarget(targetText));
+  const request = readTunnelFlags(target, flags, {
+    ...readUpstreamFlags(flags, io.cwd),
+    visitors: readVisitorFlags(flags, io.env),
+    ...(targetText === undefined && command !== undefined && { memory: `-- ${command.join(" ")}` }),
   });
-  let local: LocalRelay | undefined;
-  try {
-    local = flags.local === true ? await startLocalRelay({ cwd: io.cwd, env: io.env }) : undefined;
-    const relay =
-      local === undefined
-        ? await requireRelay(context, flags, io)
-        : { value: parseRelayUrl(local.origin), source: "flag" as const };
-    const token = local === undefined ? pickToken(context, relay, flags, io) : undefined;
-    return await serveTunnel({ request, context, relay: relay.value, token, log, io, local });
-  } finally {
-    await local?.stop();
-    log.close();
-  }
-}
-
-function readCommandLine(targetText: string, flags: HttpFlags): TunnelRequest {
-  return readTunnelFlags(
-    parseFlag("target", () => parseTarget(targetText)),
-    flags,
-  );
+  return await serveTunnels({ ...request, command }, loadContext(flags, io), io);
 }
 
 /** Reads the flags that every kind of tunnel has. */
-export function readTunnelFlags(target: Target, flags: HttpFlags): TunnelRequest {
+export function readTunnelFlags(
+  target: Target,
+  flags: TunnelFlags,
+  more: Partial<TunnelPlan> & { tcp?: TcpPlan },
+): ServeRequest {
   const names = [flags.url, flags.domain, flags.subdomain, flags.hostname].filter((name) => name !== undefined);
   if (names.length > 1) throw new UsageError("--url, --domain, --subdomain and --hostname mean the same: give one");
   const { timeout, wait, webAddr } = flags;
   if (flags.local === true && flags.relay !== undefined)
     throw new UsageError("--local brings its own relay: --relay has no place beside it");
-  return {
+  const tunnel: TunnelPlan = {
     target,
-    label: target.label,
-    url: names[0],
-    timeoutMs: timeout === undefined ? undefined : parseFlag("--timeout", () => parseDuration(timeout)),
+    targetLabel: target.label,
+    name: TUNNEL_NAME,
+    ...(names[0] !== undefined && { url: names[0] }),
+    isPooling: flags.poolingEnabled === true,
+    isTakeover: flags.takeover === true,
+    isPrefixStripped: flags.stripPrefix === true,
+    isInspected: flags.inspect !== false,
+    ...(timeout !== undefined && { timeoutMs: parseFlag("--timeout", () => parseDuration(timeout)) }),
+    ...more,
+  };
+  return {
+    tunnels: [tunnel],
     waitMs: wait === undefined ? undefined : parseFlag("--wait", () => parseDuration(wait)),
     webAddress: webAddr === undefined ? undefined : parseFlag("--web-addr", () => parseWebAddress(webAddr)),
     flags,
   };
 }
 
-function parseWebAddress(text: string): ListenAddress | false {
-  return text === "false" ? false : parseListenAddress(text);
+/** Repeatable, and comma separated. */
+export function nameList(text: string, before: readonly string[] | undefined): readonly string[] {
+  const names = text.split(",").map((name) => name.trim());
+  if (names.includes("")) throw new InvalidArgumentError("an empty name.");
+  return [...(before ?? []), ...names];
 }
 
-function isScreen(flags: HttpFlags, io: Io): boolean {
-  return (
-    flags.json !== true &&
-    io.stdout.isTTY &&
-    io.env["TERM"] !== "dumb" &&
-    !isTruthy(io.env["CI"]) &&
-    flags.log !== "stdout"
-  );
-}
-
-function isTruthy(value: string | undefined): boolean {
-  return value !== undefined && value !== "" && value !== "0" && value !== "false";
-}
-
-interface Serving {
-  readonly request: TunnelRequest;
-  readonly context: Context;
-  readonly relay: RelayAddress;
-  readonly token: string | undefined;
-  readonly log: OpenLog;
-  readonly io: Io;
-  readonly local: LocalRelay | undefined;
-}
-
-async function serveTunnel(o: Serving): Promise<number> {
-  const { request, io } = o;
-  const isReady = await waitForApp(request, io);
-  if (isReady === "stopped") return ExitCode.Ok;
-  const view: { tunnel?: RunningTunnel; webUrl?: string } = {};
-  const renderer = createRenderer(o, view);
-  const inspection = await openInspection(o, view, renderer);
-  const openTap = inspection.openTap(TUNNEL_NAME);
-  const tunnel = composeTunnel({
-    ...planOf(o),
-    ...(openTap !== undefined && { openTap }),
-    onNotice: (text) => renderer.notice(text),
-    onExchange: (e) => e.phase === "start" && renderer.exchangeStarted(e),
-    onAppChange: (isListening) => reportApp(isListening, request, renderer),
-  });
-  view.tunnel = tunnel;
-  tunnel.events.tap((event) => renderer.event(event), { requests: renderer.showsRequests });
+/** `true` or `false`. */
+export function booleanFlag(text: string): boolean {
   try {
-    const inspector = await openInspector(o, tunnel, inspection);
-    if (inspector !== undefined) {
-      view.webUrl = inspector.url;
-      tunnel.events.emit("inspector.online", { url: inspector.url });
-    }
-    tunnel.app.check();
-    tunnel.agent.start();
-    void o.local?.ended.then((reason) => renderer.notice(reason));
-    return await untilOver(tunnel, o);
-  } finally {
-    await tunnel.close();
-    await inspection.close();
-    renderer.stop();
+    return parseBoolean(text);
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
   }
-}
-
-/** Waits for a signal, the end of the agent, or the end of the local relay. */
-async function untilOver(tunnel: RunningTunnel, o: Serving): Promise<number> {
-  const { stop } = o.io;
-  const stopped = new Promise<"stopped">((resolve) => {
-    if (stop.aborted) resolve("stopped");
-    stop.addEventListener("abort", () => resolve("stopped"), { once: true });
-  });
-  const localEnded = o.local?.ended.then((reason) => new Error(reason));
-  const outcome = await Promise.race([stopped, tunnel.agent.ended, ...(localEnded === undefined ? [] : [localEnded])]);
-  if (outcome === "stopped" || outcome === undefined) {
-    await tunnel.close(STOP_GRACE_MS);
-    return ExitCode.Ok;
-  }
-  throw outcome;
-}
-
-async function waitForApp(request: TunnelRequest, io: Io): Promise<"ready" | "stopped"> {
-  if (request.waitMs === undefined) return "ready";
-  const deadline = AbortSignal.timeout(request.waitMs);
-  try {
-    await waitUntilListening(request.target, AbortSignal.any([deadline, io.stop]));
-    return "ready";
-  } catch (cause) {
-    if (io.stop.aborted) return "stopped";
-    throw new GgrokError("ERR_GGROK_APP_NOT_READY", {
-      message: `nothing listened on ${request.target.authority} within ${request.waitMs / 1_000} s`,
-      cause,
-    });
-  }
-}
-
-function planOf(o: Serving): Omit<Parameters<typeof composeTunnel>[0], "onNotice"> {
-  const { request, context, io } = o;
-  const { flags } = request;
-  const fromFile = (pick: "proxy" | "ca"): string | undefined =>
-    choose(flags[pick], undefined, context.layers, (config) => config[pick])?.value;
-  const ca = fromFile("ca");
-  const proxy = fromFile("proxy");
-  return {
-    relay: o.relay,
-    ...(o.token !== undefined && { token: o.token }),
-    ...(proxy !== undefined && { proxy }),
-    ...(ca !== undefined && { ca: resolve(io.cwd, ca) }),
-    target: request.target,
-    targetLabel: request.label,
-    name: TUNNEL_NAME,
-    ...(request.url !== undefined && { url: request.url }),
-    isPooling: flags.poolingEnabled === true,
-    isTakeover: flags.takeover === true,
-    isPrefixStripped: flags.stripPrefix === true,
-    ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
-    ...(request.tcp !== undefined && { tcp: request.tcp }),
-    ...(request.visitors !== undefined && { visitors: request.visitors }),
-    retry: flags.retry,
-    folder: io.cwd,
-    stateDir: context.paths.stateDir,
-  };
-}
-
-function reportApp(isListening: boolean, request: TunnelRequest, renderer: Renderer): void {
-  if (isListening) renderer.appListens(`${request.target.authority} accepts connections now`);
-  else renderer.appListens(`nothing listens on ${request.target.authority} yet`);
-}
-
-function createRenderer(o: Serving, view: { tunnel?: RunningTunnel; webUrl?: string }): Renderer {
-  const { request, io, log } = o;
-  if (request.flags.json === true) return createJsonRenderer(io, log.log);
-  if (!isScreen(request.flags, io)) return createPlainRenderer(io, log.log, [TUNNEL_NAME]);
-  return createScreenRenderer({
-    output: io,
-    log: log.log,
-    relay: o.relay.origin,
-    version: CLIENT_VERSION,
-    live: () => {
-      const { tunnel } = view;
-      const latencyMs = tunnel?.agent.latencyMs;
-      const isAppThere = tunnel?.app.isListening !== false;
-      return {
-        ...(latencyMs !== undefined && { latencyMs }),
-        ...(view.webUrl !== undefined && { webUrl: view.webUrl }),
-        tunnels: (tunnel?.agent.tunnels ?? []).map((t) => ({
-          target: t.spec.target,
-          ...(t.url !== undefined && { url: t.url }),
-          ...(!isAppThere && { note: `nothing listens on ${request.target.authority} yet` }),
-        })),
-        ...(tunnel !== undefined && { figures: tunnel.stats.read() }),
-      };
-    },
-  });
-}
-
-function openInspection(o: Serving, view: { tunnel?: RunningTunnel }, renderer: Renderer): Promise<Inspection> {
-  const { flags } = o.request;
-  return Inspection.open({
-    stateDir: o.context.paths.stateDir,
-    folder: canonicalFolder(o.io.cwd),
-    isRecording: flags.inspect !== false,
-    ...(flags.redact !== undefined && { redact: flags.redact }),
-    urlOf: (name) => view.tunnel?.agent.tunnels.find((t) => t.spec.name === name)?.url,
-    onNotice: (text) => renderer.notice(text),
-  });
-}
-
-async function openInspector(
-  o: Serving,
-  tunnel: RunningTunnel,
-  inspection: Inspection,
-): Promise<Inspector | undefined> {
-  const { request, context } = o;
-  const address = request.webAddress ?? webAddressOfFile(context) ?? parseListenAddress(DEFAULT_WEB_ADDRESS);
-  if (address === false) return undefined;
-  return await inspection.listen(address, {
-    version: CLIENT_VERSION,
-    relay: o.relay.origin,
-    isOnline: () => tunnel.agent.isOnline,
-    phase: () => tunnel.agent.phase,
-    latencyMs: () => tunnel.agent.latencyMs,
-    tunnels: () =>
-      tunnel.agent.tunnels.map((t) => ({
-        name: t.spec.name,
-        url: t.url,
-        target: t.spec.target,
-        isInspected: request.flags.inspect !== false,
-        figures: tunnel.stats.read(),
-      })),
-  });
-}
-
-function webAddressOfFile(context: Context): ListenAddress | false | undefined {
-  const value = choose(undefined, undefined, context.layers, (config) => config.agent?.web_addr)?.value;
-  return value === undefined || value === false ? value : parseListenAddress(String(value));
 }

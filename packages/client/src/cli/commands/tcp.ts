@@ -1,14 +1,16 @@
 import { type Command, Option } from "@commander-js/extra-typings";
-import type { TcpPlan } from "../../compose.ts";
 import { parseTcpTarget } from "../../forward/tcp-target.ts";
+import type { TcpPlan } from "../../running-tunnel.ts";
+import { loadContext } from "../context.ts";
 import { parseFlag } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
+import { serveTunnels } from "../serve.ts";
 import { appendCidrs } from "../visitor-flags.ts";
-import { type HttpFlags, readTunnelFlags, runTunnel } from "./http.ts";
+import { readTunnelFlags, type TunnelFlags } from "./http.ts";
 
 /** What `ggrok tcp` takes. */
-interface TcpFlags extends HttpFlags {
+interface TcpFlags extends TunnelFlags {
   readonly public?: boolean;
   readonly cidrAllow: readonly string[];
   readonly cidrDeny: readonly string[];
@@ -62,7 +64,7 @@ export function addTcp(program: Command, io: Io, setCode: (code: number) => void
 /** `ggrok tcp <target>`: a tunnel that stays until a signal or an error that retrying cannot cure. Returns the exit code. */
 async function runTcp(targetText: string, flags: TcpFlags, io: Io): Promise<number> {
   const target = parseFlag("target", () => parseTcpTarget(targetText));
-  return await runTunnel({ ...readTunnelFlags(target, flags), tcp: readPlan(flags) }, io);
+  return await serveTunnels(readTunnelFlags(target, flags, { tcp: readPlan(flags) }), loadContext(flags, io), io);
 }
 
 function readPlan(flags: TcpFlags): TcpPlan {

@@ -1,0 +1,275 @@
+import { resolve } from "node:path";
+import { GgrokError } from "@ggrok/protocol";
+import { STOP_GRACE_MS } from "../agent/agent.ts";
+import { waitUntilListening } from "../agent/app-watch.ts";
+import { canonicalFolder } from "../agent/identity.ts";
+import { composeAgent, type RunningAgent } from "../compose.ts";
+import { parseRelayUrl, type RelayAddress } from "../config/relay-url.ts";
+import { choose } from "../config/settings.ts";
+import { type ListenAddress, parseListenAddress } from "../config/values.ts";
+import { Inspection } from "../inspector/inspection.ts";
+import type { Inspector } from "../inspector/server.ts";
+import type { AgentPlan, TunnelPlan } from "../running-tunnel.ts";
+import { CLIENT_VERSION } from "../version.ts";
+import { type Context, pickToken, requireConfirmed, requireRelay } from "./context.ts";
+import { ExitCode } from "./exit-codes.ts";
+import type { Io } from "./io.ts";
+import { type LocalRelay, startLocalRelay } from "./local-relay.ts";
+import { type OpenLog, openLog } from "./open-log.ts";
+import { createJsonRenderer, createPlainRenderer, createScreenRenderer, type Renderer } from "./render.ts";
+import type { ServeFlags } from "./serve-flags.ts";
+import { holdUrls, type Wrapped, wrapCommand } from "./wrap.ts";
+
+const DEFAULT_WEB_ADDRESS = "127.0.0.1:4040";
+
+/** Tunnels that are to run, and how. */
+export interface ServeRequest {
+  readonly tunnels: readonly TunnelPlan[];
+  readonly waitMs?: number | undefined;
+  readonly webAddress?: ListenAddress | false | undefined;
+  readonly flags: ServeFlags;
+  /** A command that runs beside the one tunnel and ends it. */
+  readonly command?: readonly string[] | undefined;
+  /** Looks after the tunnels while they run; returns what stops it. */
+  readonly follow?: (running: RunningAgent, onNotice: (text: string) => void) => () => void;
+}
+
+/** Runs tunnels to their end. Returns the exit code. */
+export async function serveTunnels(request: ServeRequest, context: Context, io: Io): Promise<number> {
+  const { flags } = request;
+  const isQuietByDefault = flags.json === true || request.command !== undefined || isScreen(request, io);
+  const log = openLog({ flags, layers: context.layers, io, isQuietByDefault });
+  let local: LocalRelay | undefined;
+  try {
+    local = flags.local === true ? await startLocalRelay({ cwd: io.cwd, env: io.env }) : undefined;
+    const relay =
+      local === undefined
+        ? await requireRelay(context, flags, io)
+        : { value: parseRelayUrl(local.origin), source: "flag" as const };
+    const token = local === undefined ? pickToken(context, relay, flags, io) : undefined;
+    return await new Serving({ request, context, relay: relay.value, token, log, io, local }).run();
+  } finally {
+    await local?.stop();
+    log.close();
+  }
+}
+
+interface ServingOptions {
+  readonly request: ServeRequest;
+  readonly context: Context;
+  readonly relay: RelayAddress;
+  readonly token: string | undefined;
+  readonly log: OpenLog;
+  readonly io: Io;
+  readonly local: LocalRelay | undefined;
+}
+
+/** One run, from the first look at the app to the last word. */
+class Serving {
+  readonly #o: ServingOptions;
+  #running: RunningAgent | undefined;
+  #webUrl: string | undefined;
+
+  constructor(options: ServingOptions) {
+    this.#o = options;
+  }
+
+  async run(): Promise<number> {
+    const { request, io, local } = this.#o;
+    const plan = await this.#planAgent();
+    if ((await this.#waitForApps()) === "stopped") return ExitCode.Ok;
+    const shown = this.#createRenderer();
+    const held = request.command === undefined ? undefined : holdUrls(shown);
+    const renderer = held?.renderer ?? shown;
+    const inspection = await this.#openInspection(renderer);
+    const running = composeAgent(
+      {
+        ...plan,
+        onNotice: (text) => renderer.notice(text),
+        openTap: (tunnel) => inspection.openTap(tunnel),
+        onExchange: (exchange) => exchange.phase === "start" && renderer.exchangeStarted(exchange),
+        onAppChange: (isListening, { authority, label, socketPath }) =>
+          reportApp(isListening, socketPath === undefined ? authority : label, renderer),
+      },
+      request.tunnels,
+    );
+    this.#running = running;
+    running.events.tap((event) => renderer.event(event), { requests: renderer.showsRequests });
+    let stopFollowing: (() => void) | undefined;
+    try {
+      const inspector = await this.#openInspector(running, inspection);
+      if (inspector !== undefined) {
+        this.#webUrl = inspector.url;
+        running.events.emit("inspector.online", { url: inspector.url });
+      }
+      if (request.command === undefined) for (const tunnel of running.tunnels) tunnel.app.check();
+      running.agent.start();
+      void local?.ended.then((reason) => renderer.notice(reason));
+      stopFollowing = request.follow?.(running, (text) => renderer.notice(text));
+      const wrapped =
+        request.command === undefined
+          ? undefined
+          : wrapCommand({ command: request.command, running, io, isOutputOurs: request.flags.json === true });
+      void wrapped?.listening.then(() => held?.release());
+      return await this.#untilOver(running, wrapped);
+    } finally {
+      stopFollowing?.();
+      await running.close();
+      await inspection.close();
+      renderer.stop();
+    }
+  }
+
+  /** Waits for a signal, the end of the agent, of the command, or of the local relay. */
+  async #untilOver(running: RunningAgent, wrapped: Wrapped | undefined): Promise<number> {
+    const { io, local } = this.#o;
+    const { stop } = io;
+    const stopped = new Promise<"stopped">((settle) => {
+      if (stop.aborted) settle("stopped");
+      stop.addEventListener("abort", () => settle("stopped"), { once: true });
+    });
+    const localEnded = local?.ended.then((reason) => new Error(reason));
+    const outcome = await Promise.race([
+      stopped,
+      running.agent.ended,
+      ...(localEnded === undefined ? [] : [localEnded]),
+      ...(wrapped === undefined ? [] : [wrapped.exited]),
+    ]);
+    if (outcome === "stopped" || outcome === undefined) {
+      const [code] = await Promise.all([wrapped?.stop(stop.reason), running.close(STOP_GRACE_MS)]);
+      return code ?? ExitCode.Ok;
+    }
+    if (typeof outcome === "number") {
+      await running.close(STOP_GRACE_MS);
+      return outcome;
+    }
+    await wrapped?.end();
+    throw outcome;
+  }
+
+  async #waitForApps(): Promise<"ready" | "stopped"> {
+    const { request, io } = this.#o;
+    if (request.waitMs === undefined) return "ready";
+    const signal = AbortSignal.any([AbortSignal.timeout(request.waitMs), io.stop]);
+    for (const { target } of request.tunnels) {
+      try {
+        await waitUntilListening(target, signal);
+      } catch (cause) {
+        if (io.stop.aborted) return "stopped";
+        throw new GgrokError("ERR_GGROK_APP_NOT_READY", {
+          message: `nothing listened on ${target.socketPath === undefined ? target.authority : target.label} within ${request.waitMs / 1_000} s`,
+          cause,
+        });
+      }
+    }
+    return "ready";
+  }
+
+  async #planAgent(): Promise<AgentPlan> {
+    const { request, context, io, token, relay, local } = this.#o;
+    const { flags } = request;
+    const pick = (name: "proxy" | "ca") => choose(flags[name], undefined, context.layers, (config) => config[name]);
+    const [proxy, ca] = [pick("proxy"), pick("ca")];
+    if (local === undefined && (proxy?.source === "project" || ca?.source === "project"))
+      await requireConfirmed(context, io);
+    return {
+      relay,
+      ...(token !== undefined && { token }),
+      ...(proxy !== undefined && { proxy: proxy.value }),
+      ...(ca !== undefined && { ca: resolve(io.cwd, ca.value) }),
+      retry: flags.retry,
+      folder: io.cwd,
+      stateDir: context.paths.stateDir,
+    };
+  }
+
+  async #openInspection(renderer: Renderer): Promise<Inspection> {
+    const { request, context, io } = this.#o;
+    const { redact, inspect } = request.flags;
+    return await Inspection.open({
+      stateDir: context.paths.stateDir,
+      folder: canonicalFolder(io.cwd),
+      isRecording: inspect !== false,
+      ...(redact !== undefined && { redact }),
+      urlOf: (name) => this.#running?.tunnels.find(({ plan }) => plan.name === name)?.url,
+      onNotice: (text) => renderer.notice(text),
+    });
+  }
+
+  async #openInspector(running: RunningAgent, inspection: Inspection): Promise<Inspector | undefined> {
+    const { request, context, relay } = this.#o;
+    const address = request.webAddress ?? webAddressOfFile(context) ?? parseListenAddress(DEFAULT_WEB_ADDRESS);
+    if (address === false) return undefined;
+    const { agent } = running;
+    return await inspection.listen(address, {
+      version: CLIENT_VERSION,
+      relay: relay.origin,
+      isOnline: () => agent.isOnline,
+      phase: () => agent.phase,
+      latencyMs: () => agent.latencyMs,
+      tunnels: () =>
+        running.tunnels.map(({ plan, url, stats }) => ({
+          name: plan.name,
+          url,
+          target: plan.targetLabel,
+          isInspected: plan.isInspected && request.flags.inspect !== false,
+          figures: stats.read(),
+        })),
+    });
+  }
+
+  #createRenderer(): Renderer {
+    const { request, io, log, relay } = this.#o;
+    if (request.flags.json === true) return createJsonRenderer(io, log.log);
+    if (!isScreen(request, io))
+      return createPlainRenderer(
+        io,
+        log.log,
+        request.tunnels.map(({ name }) => name),
+      );
+    return createScreenRenderer({
+      output: io,
+      log: log.log,
+      relay: relay.origin,
+      version: CLIENT_VERSION,
+      live: () => {
+        const latencyMs = this.#running?.agent.latencyMs;
+        return {
+          ...(latencyMs !== undefined && { latencyMs }),
+          ...(this.#webUrl !== undefined && { webUrl: this.#webUrl }),
+          tunnels: (this.#running?.tunnels ?? []).map((tunnel) => ({
+            ...(tunnel.isOnline && tunnel.url !== undefined && { url: tunnel.url }),
+            target: tunnel.plan.targetLabel,
+            ...(!tunnel.app.isListening && { note: "nothing listens there yet" }),
+          })),
+          ...(this.#running !== undefined && { figures: this.#running.stats.read() }),
+        };
+      },
+    });
+  }
+}
+
+function isScreen({ flags, command }: ServeRequest, io: Io): boolean {
+  return (
+    command === undefined &&
+    flags.json !== true &&
+    io.stdout.isTTY &&
+    io.env["TERM"] !== "dumb" &&
+    !isTruthy(io.env["CI"]) &&
+    flags.log !== "stdout"
+  );
+}
+
+function isTruthy(value: string | undefined): boolean {
+  return value !== undefined && value !== "" && value !== "0" && value !== "false";
+}
+
+function reportApp(isListening: boolean, place: string, renderer: Renderer): void {
+  if (isListening) renderer.appListens(`${place} accepts connections now`);
+  else renderer.appListens(`nothing listens on ${place} yet`);
+}
+
+function webAddressOfFile(context: Context): ListenAddress | false | undefined {
+  const value = choose(undefined, undefined, context.layers, (config) => config.agent?.web_addr)?.value;
+  return value === undefined || value === false ? value : parseListenAddress(String(value));
+}
