@@ -344,7 +344,9 @@ describe("an https target", () => {
         else expect((await visit.failed()).code).toBe(ResetCode.UpstreamTls);
       }
     }
-    await using other = new ForwardWorld(`https://127.0.0.2:${app.port}`, { tls: { verify: true, ca: [cert.toString()] } });
+    await using other = new ForwardWorld(`https://127.0.0.2:${app.port}`, {
+      tls: { verify: true, ca: [cert.toString()] },
+    });
     expect((await other.open({}).failed()).code).toBe(ResetCode.UpstreamRefused);
   });
 
