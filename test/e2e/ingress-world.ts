@@ -143,6 +143,7 @@ export class IngressWorld implements AsyncDisposable {
   readonly #clients = new Set<Visitor>();
   readonly #sockets = new Set<Socket>();
   redispatches = 0;
+  refusedConnections = 0;
   parked = 0;
   app: App = (exchange) => exchange.answer(200, [], "ok");
 
@@ -159,6 +160,9 @@ export class IngressWorld implements AsyncDisposable {
         countRedispatch: () => {
           this.redispatches += 1;
         },
+        countRefusedConnection: () => {
+          this.refusedConnections += 1;
+        },
       },
       relayId: "r1",
     });
@@ -173,6 +177,7 @@ export class IngressWorld implements AsyncDisposable {
     this.server.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
+      if (!ingress.admits(socket)) socket.destroy();
     });
     this.server.on("checkContinue", (req, res) => ingress.onRequest(req, res));
     this.server.on("checkExpectation", (req, res) => ingress.onRequest(req, res));

@@ -148,6 +148,23 @@ describe("the same on a running relay", () => {
   });
 });
 
+describe("a relay without tokens", () => {
+  it("tells an agent with --takeover that the name is another agent's, not another token's", async () => {
+    await using relay = await RelayProcess.start(["--domain", "localhost"]);
+    await using app = await App.start((_req, res) => res.end("hello"));
+    await using first = new Place();
+    await using second = new Place();
+    const args = ["http", String(app.port), "--relay", relay.origin, "--url", "shop", "--json"];
+    await using holder = first.ggrok(args);
+    await holder.event("tunnel.online");
+    await using other = second.ggrok([...args, "--takeover"]);
+    expect(await within("the refusal", other.exited, 20_000)).toBe(5);
+    const [error] = other.events("error");
+    expect(error).toMatchObject({ code: "ERR_GGROK_NAME_TAKEN" });
+    expect(error?.["message"]).toMatch(/belongs to another agent.*--takeover/u);
+  });
+});
+
 describe("a relay that is killed", () => {
   it("has every token and every name after its next start, and gives a name to nobody else", async () => {
     await using machine = new Place();

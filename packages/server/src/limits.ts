@@ -19,6 +19,16 @@ export const RELAY_LIMITS = {
   maxConnections: 65_536,
   /** The same for one raw public port of a TCP tunnel: what one session may have open. */
   maxConnectionsPerPort: 16_384,
+  /** Connections one address may begin a second, trusted front ends apart. An office of hundreds stays below it. */
+  connectionsPerSecond: 200,
+  /** Connections it may begin at once after a quiet time. */
+  connectionBurst: 2_000,
+  /** Requests a second of one client address behind trusted front ends, whose connections say nothing about visitors. */
+  forwardedRequestsPerSecond: 1_000,
+  /** Requests it may send at once after a quiet time: a development server's page asks for thousands of modules. */
+  forwardedRequestBurst: 10_000,
+  /** Addresses these rates are counted for; those seen longest ago are forgotten first. */
+  ratedAddresses: 16_384,
   /** Agents admitted a second. 500 agents that lost the relay are back within 5 s and their handshakes do not starve visitors. */
   handshakesPerSecond: 100,
   /** Handshakes admitted at once after a quiet time. */

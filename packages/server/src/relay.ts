@@ -140,6 +140,9 @@ class RelayProcess implements Relay {
         countRedispatch: () => {
           this.#metrics.redispatches += 1;
         },
+        countRefusedConnection: () => {
+          this.#metrics.refusedConnections += 1;
+        },
       },
     });
     const connect = createConnect({

@@ -14,7 +14,7 @@ import type { TcpRouter } from "../registry/tcp-route.ts";
 import { handleClientError } from "./client-error.ts";
 import { CONNECTED, type ConnectDecision, decideConnect } from "./connect.ts";
 import type { IngressContext, StallLimits } from "./context.ts";
-import { errorAnswerBytes, sendError } from "./error-page.ts";
+import { type ErrorAnswerOptions, errorAnswerBytes, sendError } from "./error-page.ts";
 import { clientOf, plainAddress, TrustedPeers } from "./forwarded.ts";
 import { HttpExchange } from "./http.ts";
 import { linger } from "./linger.ts";
@@ -25,6 +25,7 @@ import { breakConnection, closeGently, ignore, isDead, markDead } from "./socket
 import { StallWatch } from "./stall-watch.ts";
 import { TcpExchange, type TcpVisit } from "./tcp.ts";
 import { UpgradeExchange } from "./upgrade.ts";
+import { type VisitorRateLimits, VisitorRates } from "./visitor-rates.ts";
 
 /** Settings of {@link createIngress}. */
 export interface IngressConfig {
@@ -36,6 +37,8 @@ export interface IngressConfig {
   readonly firstByteMs?: number | undefined;
   /** Instead of the relay's own limits. */
   readonly stallLimits?: StallLimits;
+  /** The same for what one address may do in a time. */
+  readonly rateLimits?: VisitorRateLimits;
 }
 
 /** What ingress counts. The fields are added to as exchanges end. */
@@ -44,6 +47,8 @@ export interface IngressMetrics {
   countExchange(record: ExchangeRecord): void;
   /** An exchange was sent again because its session broke before the answer. */
   countRedispatch(): void;
+  /** A connection was closed at accept, since its address begins too many. */
+  countRefusedConnection(): void;
 }
 
 /** What {@link createIngress} is made of. */
@@ -64,6 +69,8 @@ export interface IngressDeps {
 
 /** Where the visitors' side of the listener leads. */
 export interface Ingress {
+  /** Whether a connection that has just come may stay; it is closed when not. */
+  admits(socket: Socket): boolean;
   /** For `request`, `checkContinue` and `checkExpectation`: Node must not answer an Expect itself, the app does. */
   onRequest(req: IncomingMessage, res: ServerResponse): void;
   /** For the server's `shouldUpgradeCallback`: false treats the request as an ordinary one without its Upgrade. */
@@ -98,6 +105,7 @@ class VisitorIngress implements Ingress, IngressContext {
   // A number and not a set of them: a Map that every request enters and leaves is rehashed now and then, the old tables
   // keep dead exchanges reachable for the young generation, and collecting them costs as much as all the rest.
   #open = 0;
+  readonly #rates: VisitorRates;
   readonly #pipeline = new Pipeline();
   readonly #tcpExchanges = new Map<Principal, Set<TcpExchange>>();
   #closing: PromiseWithResolvers<void> | undefined;
@@ -123,6 +131,7 @@ class VisitorIngress implements Ingress, IngressContext {
     this.stallLimits = deps.config.stallLimits ?? RELAY_LIMITS;
     this.stalls = new StallWatch(this.stallLimits.stallCheckIntervalMs);
     this.trusted = new TrustedPeers(deps.config.trustProxy);
+    this.#rates = new VisitorRates(this.trusted, deps.config.rateLimits);
     this.newRequestId = deps.newRequestId ?? nanoid;
     this.#isOverloaded = () => deps.isOverloaded?.() ?? false;
   }
@@ -132,6 +141,12 @@ class VisitorIngress implements Ingress, IngressContext {
   }
   get isDraining(): boolean {
     return this.#closing !== undefined;
+  }
+
+  admits(socket: Socket): boolean {
+    if (this.#rates.admitsConnection(socket, performance.now())) return true;
+    this.#metrics.countRefusedConnection();
+    return false;
   }
 
   onRequest(req: IncomingMessage, res: ServerResponse): void {
@@ -157,16 +172,21 @@ class VisitorIngress implements Ingress, IngressContext {
     if (typeof head === "string") {
       // How the connection goes on is not certain, so it does not.
       markDead(req.socket);
-      this.#refuse(req, res, head, this.newRequestId(), true);
+      this.#refuse(req, res, head, { requestId: this.newRequestId(), close: true });
+      return;
+    }
+    const retryAfterS = this.#rates.secondsToWait(head.client, req.socket);
+    if (retryAfterS !== undefined) {
+      this.#refuse(req, res, "ERR_GGROK_VISITOR_RATE_LIMITED", { requestId: head.requestId, retryAfterS }, head);
       return;
     }
     if (this.#isOverloaded()) {
-      this.#refuse(req, res, "ERR_GGROK_RELAY_OVERLOADED", head.requestId, false, head);
+      this.#refuse(req, res, "ERR_GGROK_RELAY_OVERLOADED", { requestId: head.requestId }, head);
       return;
     }
     const route = this.#router.find(head.host, head.target);
     if (route === undefined) {
-      this.#refuse(req, res, "ERR_GGROK_ENDPOINT_UNKNOWN", head.requestId, false, head);
+      this.#refuse(req, res, "ERR_GGROK_ENDPOINT_UNKNOWN", { requestId: head.requestId }, head);
       return;
     }
     const exchange = new HttpExchange(this, req, res, head, route);
@@ -182,16 +202,22 @@ class VisitorIngress implements Ingress, IngressContext {
     if (isDead(socket)) return;
     const head = isForwardableUpgrade(req) ? readRequestHead(req, "upgrade", this) : "ERR_GGROK_REQUEST_MALFORMED";
     if (typeof head === "string") {
-      this.#refuseSocket(req, socket, head, this.newRequestId());
+      this.#refuseSocket(req, socket, head, { requestId: this.newRequestId() });
+      return;
+    }
+    const { requestId } = head;
+    const retryAfterS = this.#rates.secondsToWait(head.client, req.socket);
+    if (retryAfterS !== undefined) {
+      this.#refuseSocket(req, socket, "ERR_GGROK_VISITOR_RATE_LIMITED", { requestId, retryAfterS }, head);
       return;
     }
     if (this.#isOverloaded()) {
-      this.#refuseSocket(req, socket, "ERR_GGROK_RELAY_OVERLOADED", head.requestId, head);
+      this.#refuseSocket(req, socket, "ERR_GGROK_RELAY_OVERLOADED", { requestId }, head);
       return;
     }
     const route = this.#router.find(head.host, head.target);
     if (route === undefined) {
-      this.#refuseSocket(req, socket, "ERR_GGROK_ENDPOINT_UNKNOWN", head.requestId, head);
+      this.#refuseSocket(req, socket, "ERR_GGROK_ENDPOINT_UNKNOWN", { requestId }, head);
       return;
     }
     const exchange = new UpgradeExchange(this, req, socket as Socket, early, head, route);
@@ -203,14 +229,20 @@ class VisitorIngress implements Ingress, IngressContext {
     if (isDead(socket)) return;
     const requestId = this.newRequestId();
     const client = this.clientOf(req);
+    const retryAfterS = this.#rates.secondsToWait(client, req.socket);
+    if (retryAfterS !== undefined) {
+      this.#refuseSocket(req, socket, "ERR_GGROK_VISITOR_RATE_LIMITED", { requestId, retryAfterS });
+      return;
+    }
     const decision: ConnectDecision =
       this.#tcp === undefined ? { refused: "ERR_GGROK_CONNECT_REFUSED" } : decideConnect(req, client, this.#tcp);
     if (decision.refused !== undefined) {
-      this.#refuseSocket(req, socket, decision.refused, requestId, undefined, decision.detail);
+      const { refused, detail } = decision;
+      this.#refuseSocket(req, socket, refused, { requestId, ...(detail !== undefined && { detail }) });
       return;
     }
     if (this.#isOverloaded()) {
-      this.#refuseSocket(req, socket, "ERR_GGROK_RELAY_OVERLOADED", requestId);
+      this.#refuseSocket(req, socket, "ERR_GGROK_RELAY_OVERLOADED", { requestId });
       return;
     }
     const { route, host, principal } = decision;
@@ -239,7 +271,7 @@ class VisitorIngress implements Ingress, IngressContext {
   onTcp(socket: Socket, host: string): void {
     const route = this.#tcp?.router.findTcp(host);
     const client = plainAddress(socket.remoteAddress);
-    if (route?.allows(client) !== true || this.#isOverloaded()) {
+    if (!this.admits(socket) || route?.allows(client) !== true || this.#isOverloaded()) {
       socket.on("error", ignore);
       breakConnection(socket);
       return;
@@ -307,30 +339,22 @@ class VisitorIngress implements Ingress, IngressContext {
     this.stalls.close();
   }
 
-  #refuse(
-    req: IncomingMessage,
-    res: ServerResponse,
-    code: ErrorCode,
-    requestId: string,
-    close: boolean,
-    head?: RequestHead,
-  ): void {
-    sendError(req, res, code, { requestId, close });
+  #refuse(req: IncomingMessage, res: ServerResponse, code: ErrorCode, o: ErrorAnswerOptions, head?: RequestHead): void {
+    sendError(req, res, code, o);
     linger(req);
-    this.#report(refusal(req, code, requestId, res.statusCode, head));
+    this.#report(refusal(req, code, o.requestId, res.statusCode, head));
   }
 
   #refuseSocket(
     req: IncomingMessage,
     socket: Duplex,
     code: ErrorCode,
-    requestId: string,
+    o: ErrorAnswerOptions,
     head?: RequestHead,
-    detail?: string,
   ): void {
-    const bytes = errorAnswerBytes(code, req.headers.accept, { requestId, ...(detail !== undefined && { detail }) });
+    const bytes = errorAnswerBytes(code, req.headers.accept, o);
     closeGently(socket, bytes);
-    this.#report(refusal(req, code, requestId, Number(bytes.toString("latin1", 9, 12)), head));
+    this.#report(refusal(req, code, o.requestId, Number(bytes.toString("latin1", 9, 12)), head));
   }
 
   #report(record: ExchangeRecord): void {

@@ -9,6 +9,8 @@ import { classifyHost, type HostRules, hostOfRequest, isReservedTarget } from ".
 
 /** The visitors' side. */
 export interface VisitorHandlers {
+  /** False closes a connection that has just come. */
+  admits(socket: Socket): boolean;
   /** `request`, `checkContinue` and `checkExpectation`. */
   onRequest(req: IncomingMessage, res: ServerResponse): void;
   /** False treats an Upgrade as an ordinary request. */
@@ -101,7 +103,7 @@ export function createHttpListener(handlers: ListenerHandlers, options: Listener
   server.on("connect", (req: IncomingMessage, socket: Duplex, head: Buffer) => visitors.onConnect(req, socket, head));
   server.on("clientError", (error: Error, socket: Duplex) => visitors.onClientError(error, socket));
   if (options.front?.isOpen === false) putBefore(server, options.front);
-  return new ServerListener(server);
+  return new ServerListener(server, (socket) => visitors.admits(socket));
 }
 
 /** Lets the server see each connection only when the front has made it ready. */
@@ -118,11 +120,13 @@ class ServerListener implements HttpListener {
   readonly server: Server;
   readonly #sockets = new Set<Socket>();
 
-  constructor(server: Server) {
+  constructor(server: Server, admits: (socket: Socket) => boolean) {
     this.server = server;
     server.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
+      // Nothing is said to it: an answer would cost more than the connection.
+      if (!admits(socket)) socket.destroy();
     });
   }
 

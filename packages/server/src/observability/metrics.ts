@@ -14,6 +14,8 @@ export interface Metrics {
   readonly errors: Map<ErrorCode, number>;
   /** Exchanges sent again after their session broke. */
   redispatches: number;
+  /** Connections closed at accept, since their address begins too many. */
+  refusedConnections: number;
   /** Body bytes from visitors. */
   bytesIn: number;
   /** Body bytes to visitors. */
@@ -39,6 +41,7 @@ export function createMetrics(): Metrics {
     exchanges: { none: 0, "1xx": 0, "2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0 },
     errors: new Map(),
     redispatches: 0,
+    refusedConnections: 0,
     bytesIn: 0,
     bytesOut: 0,
     handshakes: { new: 0, resumed: 0, refused: 0 },
@@ -137,6 +140,11 @@ export class MetricsReader {
       "ggrok_ingress_redispatches_total",
       "Exchanges sent again after their session broke",
       () => metrics.redispatches,
+    );
+    count(
+      "ggrok_ingress_connections_refused_total",
+      "Connections closed at accept, since their address begins too many",
+      () => metrics.refusedConnections,
     );
     count("ggrok_ingress_received_bytes_total", "Body bytes from visitors", () => metrics.bytesIn);
     count("ggrok_ingress_sent_bytes_total", "Body bytes to visitors", () => metrics.bytesOut);

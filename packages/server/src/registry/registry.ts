@@ -11,7 +11,7 @@ import { type BindDecision, type BindRequest, claimOf, decideBind, type Refusal,
 import { Parking, ParkingSpot, type ParkTag } from "./parking.ts";
 import type { Ports } from "./ports.ts";
 import { RegistryRoute, type RouteSource } from "./registry-route.ts";
-import type { Reservations, UsedPlace } from "./reservations.ts";
+import { isAnonymousOwner, type Reservations, type UsedPlace } from "./reservations.ts";
 import type { ParkResult, Route, Router } from "./route.ts";
 import { isTcpPlace, parseWantedTcp, TCP_PREFIX, tcpHostOf, tcpPlace, type WantedTcp } from "./tcp-place.ts";
 import { TcpRegistryRoute, type TcpRoute, type TcpRouter } from "./tcp-route.ts";
@@ -295,11 +295,14 @@ export class Registry implements Router, RouteSource, TcpRouter {
     const url = endpoint?.url ?? "the name";
     const holder = why === "other-token" ? undefined : endpoint?.members[0]?.owner.label;
     const by = holder ?? "another agent";
+    const isAnonymous = endpoint?.members.some((member) => isAnonymousOwner(member.owner.principal)) === true;
     if (why === "older-claim")
       return refusal("ERR_GGROK_TAKEN_OVER", `${url} was taken over by ${by}, which was started later`, holder);
     const reasons: Readonly<Record<Exclude<Refusal, "older-claim"> | "rules-differ", string>> = {
       "rules-differ": `${url} is shared with ${by}, which has other rules for visitors: those who pool need the same flags`,
-      "other-token": `${url} belongs to another token`,
+      "other-token": isAnonymous
+        ? `${url} belongs to another agent, and without a token nobody can show that it is the same owner's: --takeover and --pooling-enabled work between agents with one token`
+        : `${url} belongs to another token`,
       "pooling-differs": `${url} is held by ${by}, and pooling must be on for both or for neither`,
       held: `${url} is held by ${by}, which is online; take it with --takeover or share it with --pooling-enabled`,
       frozen: `${url} changed hands too often between ${by} and ${owner.label}; ${by} keeps it for a minute`,
@@ -353,7 +356,10 @@ export class Registry implements Router, RouteSource, TcpRouter {
     try {
       const result = this.#deps.reservations.claim({ place, owner: owner.principal, isGenerated });
       if (result === "mine") return undefined;
-      if (result === "reserved") return refusal("ERR_GGROK_NAME_TAKEN", `${url} is reserved for another token`);
+      if (result === "reserved") {
+        const whose = this.#deps.reservations.isAnonymous(place) ? "another agent" : "another token";
+        return refusal("ERR_GGROK_NAME_TAKEN", `${url} is reserved for ${whose}`);
+      }
       const limit = String(RELAY_LIMITS.maxReservationsPerPrincipal);
       return refusal("ERR_GGROK_LIMIT_REACHED", `this token has reserved ${limit} names, which is the limit`);
     } catch (error) {

@@ -208,6 +208,26 @@ describe("a claimed name", () => {
   });
 });
 
+describe("a name of an agent without a token", () => {
+  it("is said to be an agent's and not a token's, with what would be needed to take it over", async () => {
+    const { registry } = setup(new MemoryStore());
+    await bind(registry, new FakeOwner("first", {}, "agent"), "app");
+    const outcome = await bind(registry, new FakeOwner("second", {}, "agent"), "app");
+    const message = "refused" in outcome ? outcome.refused.message : "";
+    expect(message).toMatch(/^https:\/\/app\.t\.example belongs to another agent, .*--takeover.*one token$/u);
+    expect(message).not.toContain("another token");
+  });
+
+  it("that the relay chose is said to be kept for an agent", async () => {
+    const { registry } = setup(new MemoryStore(), "t.example", () => "drawn");
+    const first = new FakeOwner("first", {}, "agent");
+    await bind(registry, first);
+    registry.releaseAll(first);
+    const outcome = await bind(registry, new FakeOwner("second", {}, "agent"), "drawn");
+    expect(outcome).toMatchObject({ refused: { message: "https://drawn.t.example is reserved for another agent" } });
+  });
+});
+
 describe("the operator's word", () => {
   it("keeps a name for an owner without end, and 503 instead of 404 for its visitors", async () => {
     const { registry, store } = setup(new MemoryStore());

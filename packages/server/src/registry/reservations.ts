@@ -41,6 +41,12 @@ export class Reservations {
     return this.#find(place) !== undefined;
   }
 
+  /** Whether the place is kept for an agent without a token. */
+  isAnonymous(place: Place): boolean {
+    const found = this.#find(place);
+    return found !== undefined && isAnonymousOwner(found.owner);
+  }
+
   /** Takes the place for an owner who is about to bind it, or says why not. Atomic, in a shared store across processes. */
   claim(used: UsedPlace): ClaimResult {
     const present = this.#find(used.place);
@@ -105,6 +111,11 @@ export class Reservations {
 
   /** Anonymous owners are made at will: what they ask for is theirs while they are there. */
   #isKeptFor(owner: string): boolean {
-    return this.#store.isDurable && !owner.startsWith("agent:");
+    return this.#store.isDurable && !isAnonymousOwner(owner);
   }
+}
+
+/** Whether an owner is an agent without a token, known by its own id alone. */
+export function isAnonymousOwner(owner: string): boolean {
+  return owner.startsWith("agent:");
 }
