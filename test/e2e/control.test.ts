@@ -116,9 +116,12 @@ describe("before the upgrade", () => {
     expect((await tryUpgrade(base(relay), { forwarded: "for=127.0.0.1" })).status).toBe(401);
   });
 
-  it("has nothing for connectors yet, and tells a plain GET what the path is for", async () => {
+  it("has a path for connectors and no others, and tells a plain GET what the path is for", async () => {
     const relay = await startRelay();
-    expect((await tryUpgrade(base(relay), { authorization: "Bearer good" }, "/$$ggrok/connect/db")).status).toBe(404);
+    const authorization = "Bearer good";
+    expect((await tryUpgrade(base(relay), { authorization }, "/$$ggrok/connect/db")).status).toBe(101);
+    for (const path of ["/$$ggrok/agents", "/$$ggrok/connect", "/$$ggrok/connect/"])
+      expect([path, (await tryUpgrade(base(relay), { authorization }, path)).status]).toEqual([path, 404]);
     const answer = await fetch(`${base(relay)}/$$ggrok`);
     expect([answer.status, await answer.json()]).toMatchObject([426, { supported: ["ggrok.v1"] }]);
   });
@@ -247,15 +250,13 @@ describe("an open session", () => {
   it("refuses what cannot be bound, and goes on", async () => {
     const relay = await startRelay({ domain: "t.example" });
     const [agent] = await online(relay);
-    expect(await agent.bind({ kind: "tcp" })).toMatchObject({
-      type: "bind-refused",
-      code: "ERR_GGROK_NAME_NOT_ALLOWED",
-      retry: "never",
-    });
-    expect(await agent.bind({ url: "https://hooks.acme.com" })).toMatchObject({
-      type: "bind-refused",
-      code: "ERR_GGROK_NAME_NOT_ALLOWED",
-    });
+    for (const wish of [{ url: "https://hooks.acme.com" }, { url: "t.example" }, { kind: "tcp", url: "tcp://a b" }]) {
+      expect(await agent.bind(wish as { url: string })).toMatchObject({
+        type: "bind-refused",
+        code: "ERR_GGROK_NAME_NOT_ALLOWED",
+        retry: "never",
+      });
+    }
     expect(await agent.bind({ url: "app" })).toMatchObject({
       type: "bound",
       url: `http://app.t.example:${String(relay.port)}`,
