@@ -21,6 +21,7 @@ const programs = {
     elsewhere: "faketime: https://github.com/wolfcw/libfaketime",
   },
   prlimit: { commands: ["prlimit"], packages: ["util-linux"], elsewhere: "prlimit: part of util-linux" },
+  script: { commands: ["script"], packages: ["bsdutils"], elsewhere: "script: part of util-linux" },
   django: {
     commands: ["django-admin"],
     packages: ["python3-django"],
@@ -72,6 +73,7 @@ export const TEST_PROGRAMS = [
   "puma",
   "rails",
   "redis",
+  "script",
   "ssh",
   "sshd",
 ];

@@ -4,7 +4,7 @@ import { styleText } from "node:util";
 import type { AgentEvent } from "../agent/events.ts";
 import { escapeForTerminal, stringifyForTerminal } from "./escape.ts";
 import type { Log } from "./log.ts";
-import { type Cell, composeScreen, type ScreenModel, type ScreenRequest, type Tone } from "./screen.ts";
+import { type Cell, composeScreen, type ScreenModel, type ScreenRequest, type Tone, widthOf } from "./screen.ts";
 
 /** Shortest time between two pictures, milliseconds. */
 const FRAME_MS = 100;
@@ -198,7 +198,8 @@ function drawLines(out: WriteStream, lines: readonly (readonly Cell[])[]): void 
   for (const [index, line] of lines.entries()) {
     cursorTo(out, 0, index);
     for (const cell of line) out.write(paint(cell, out));
-    clearLine(out, 1);
+    // Behind a full line the cursor stands on the last column, which many terminals would clear.
+    if (widthOf(line.map(({ text }) => text).join("")) < (out.columns || 80)) clearLine(out, 1);
   }
   if (lines.length < (out.rows || 24)) {
     cursorTo(out, 0, lines.length);
