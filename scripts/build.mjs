@@ -2,6 +2,7 @@
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { isBuilt, noteBuilt, sourcesOfBuild } from "./lib/build-stamp.mjs";
 import { main, nodeOrThrow, root, tool } from "./lib/run.mjs";
 
 const PUBLISHED = ["server", "client"];
@@ -9,8 +10,14 @@ const PUBLISHED = ["server", "client"];
 /** Where a package is built before it takes the place of the last build. */
 const outputOf = (name) => join(root, "packages", name, "build", "dist");
 
+/** Builds all packages, unless the last build was of the same sources. */
+export async function buildIfChanged() {
+  if (!(await isBuilt(await sourcesOfBuild()))) await build();
+}
+
 /** Builds all packages. */
-export async function build() {
+async function build() {
+  const sources = await sourcesOfBuild();
   await nodeOrThrow("tsc", [tool.tsc, "-b", "packages/protocol", "packages/server", "packages/client"]);
   const { bundleClient, bundleServer, endBundler } = await import("./lib/bundle.mjs");
   const { copyDeclarations } = await import("./lib/declarations.mjs");
@@ -29,6 +36,7 @@ export async function build() {
     await rm(dist, { recursive: true, force: true });
     await rename(outputOf(name), dist);
   }
+  await noteBuilt(sources);
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -12,9 +12,9 @@ const FIRST_PORT = 8080;
 const LAST_PORT = 8180;
 const START_TIMEOUT_MS = 20_000;
 
-/** The first port from 8080 on that nothing listens on, on either loopback family. */
-async function freePort() {
-  for (let port = FIRST_PORT; port <= LAST_PORT; port++) {
+/** The first port from `first` on that nothing listens on, on either loopback family. */
+async function freePort(first) {
+  for (let port = first; port <= LAST_PORT; port++) {
     if ((await canListen(port, "127.0.0.1")) && (await canListen(port, "::1"))) return port;
   }
   throw new SetupError(`No free port between ${FIRST_PORT} and ${LAST_PORT}.`);
@@ -41,15 +41,20 @@ async function canListen(port, host) {
 function start(name, script, args, onLine) {
   const child = spawn(pinnedNode(), [join(root, "packages", script), ...args], {
     cwd: root,
-    env: childEnvironment(),
+    env: withoutSettings(childEnvironment()),
     stdio: ["ignore", "pipe", "pipe"],
     detached: process.platform !== "win32",
   });
   const exited = new Promise((resolve) => {
     child.on("error", (error) => resolve(error.message));
-    child.on("exit", (code, signal) => resolve(signal ?? `exit code ${code}`));
+    // Not "exit": the last lines are to be read first.
+    child.on("close", (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
-  createInterface({ input: child.stderr }).on("line", (line) => console.error(`[${name}] ${line}`));
+  let isPortTaken = false;
+  createInterface({ input: child.stderr }).on("line", (line) => {
+    if (line.includes("EADDRINUSE")) isPortTaken = true;
+    else console.error(`[${name}] ${line}`);
+  });
   createInterface({ input: child.stdout }).on("line", (line) => {
     let event;
     try {
@@ -61,7 +66,48 @@ function start(name, script, args, onLine) {
     onLine(event);
   });
   process.once("exit", () => child.kill("SIGKILL"));
-  return { name, child, exited };
+  return {
+    name,
+    child,
+    exited,
+    get isPortTaken() {
+      return isPortTaken;
+    },
+  };
+}
+
+/** Settings of this machine's own relay and agent are not meant for these two. */
+function withoutSettings(env) {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => name !== "PORT" && !name.startsWith("GGROK_")));
+}
+
+/** Starts the relay on the first free port, or on the next where somebody was faster. `onStart` hears of each process. */
+async function startRelay(stopped, onStart) {
+  for (let first = FIRST_PORT; ; ) {
+    const port = await freePort(first);
+    const listening = waiter("The relay did not listen", (line) =>
+      line.event === "relay.listening" ? line.url : undefined,
+    );
+    const relay = start(
+      "relay",
+      join("server", "bin", "ggrok-relay.js"),
+      ["--port", String(port), "--domain", "localhost", "--bind", "127.0.0.1", "--log-format", "json"],
+      (line) => {
+        listening.listen(line);
+        // That it takes agents of this machine only is what it is for.
+        const isWorthSaying = line.level === "warn" || line.level === "error" || line.level === "fatal";
+        if (isWorthSaying && line.event !== "relay.notice") console.error(`[relay] ${line.msg}`);
+      },
+    );
+    onStart(relay);
+    try {
+      await settle(relay, listening, stopped);
+      return port;
+    } catch (error) {
+      if (!relay.isPortTaken) throw error;
+      first = port + 1;
+    }
+  }
 }
 
 /** Resolves with the first event for which `pick` gives something; `listen` is what the program's lines go to. */
@@ -83,14 +129,20 @@ function waiter(what, pick) {
       const value = pick(event);
       if (value !== undefined) done(value);
     },
+    forget: () => done(undefined),
   };
 }
 
-async function settle(program, waiting) {
+/** What was waited for; undefined when it was stopped meanwhile. Throws when the program ends instead. */
+async function settle(program, waiting, stopped) {
   const ended = program.exited.then((how) => {
     throw new SetupError(`The ${program.name} ended while starting (${how}).`);
   });
-  return Promise.race([waiting, ended]);
+  try {
+    return await Promise.race([waiting.promise, stopped.then(() => undefined), ended]);
+  } finally {
+    waiting.forget();
+  }
 }
 
 function parsePort(text) {
@@ -124,22 +176,7 @@ await main(async () => {
   const demo = appPort === undefined ? await startDemoApp() : undefined;
   try {
     const target = appPort ?? demo.port;
-    const port = await freePort();
-    const listening = waiter("The relay did not listen", (line) =>
-      (line.event ?? line.msg) === "relay.listening" ? line.url : undefined,
-    );
-    const relay = start(
-      "relay",
-      join("server", "bin", "ggrok-relay.js"),
-      ["--port", String(port), "--domain", "localhost", "--bind", "127.0.0.1", "--log-format", "json"],
-      (line) => {
-        listening.listen(line);
-        if (line.level === "warn" || line.level === "error" || line.level >= 40)
-          console.error(`[relay] ${JSON.stringify(line)}`);
-      },
-    );
-    programs.unshift(relay);
-    await settle(relay, Promise.race([listening.promise, stopped]));
+    const port = await startRelay(stopped, (relay) => programs.splice(0, programs.length, relay));
     if (stopping) return 0;
 
     const online = waiter("The agent opened no tunnel", (event) =>
@@ -149,7 +186,8 @@ await main(async () => {
     const agent = start(
       "agent",
       join("client", "bin", "ggrok.js"),
-      ["http", String(target), "--relay", `http://localhost:${port}`, "--json"],
+      // No proxy, whatever the user's configuration says: it would not find this machine.
+      ["http", String(target), "--relay", `http://localhost:${port}`, "--proxy", "", "--json"],
       (event) => {
         online.listen(event);
         if (event.event === "inspector.online") inspectorUrl = event.url;
@@ -162,7 +200,7 @@ await main(async () => {
     );
     let isUp = false;
     programs.unshift(agent);
-    const url = await settle(agent, Promise.race([online.promise, stopped]));
+    const url = await settle(agent, online, stopped);
     if (!stopping) {
       isUp = true;
       console.log(`\nPublic address:  ${url}`);

@@ -1,9 +1,9 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { build } from "../build.mjs";
+import { buildIfChanged } from "../build.mjs";
 import { pinnedNode, pinnedPackage, pnpm, root, SetupError } from "./run.mjs";
 
-/** Installs exactly what the lock file names and builds the packages. */
+/** Installs exactly what the lock file names and builds the packages; quick where nothing has changed since. */
 export async function setup() {
   if (Number(process.versions.node.split(".")[0]) < 18) {
     throw new SetupError(`Node 18 or newer is needed to begin with; this is ${process.versions.node}.`);
@@ -12,7 +12,7 @@ export async function setup() {
   const { code } = await pnpm("install", "--frozen-lockfile");
   if (code !== 0) throw new SetupError(`pnpm install failed with exit code ${code}`);
   if (pinnedPackage !== undefined && process.platform !== "win32") await becomeNode();
-  await build();
+  await buildIfChanged();
 }
 
 /**

@@ -1,4 +1,6 @@
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { App, Place, type Program, RelayProcess } from "../e2e/cli-world.ts";
@@ -19,7 +21,7 @@ beforeAll(async () => {
   world = new ProxyWorld();
   place = new Place();
   app = await App.start((_request, response) => response.end("hello"));
-  relay = await RelayProcess.start(["--domain", NAME]);
+  relay = await RelayProcess.start(["--domain", NAME, "--park", "200ms"]);
   ca = await world.ca();
   const front = createTlsServer(await ca.issue([NAME, "localhost"]), (socket) => {
     const behind = connect(relay.port, "127.0.0.1");
@@ -167,6 +169,40 @@ describe("the way to the relay", () => {
     });
     await using one = agent(["--proxy", `http://127.0.0.1:${listener.port}`]);
     expect(await ending(one)).toMatchObject({ exit: 6, message: expect.stringContaining("403 Forbidden") });
+  });
+
+  it("is the configuration file's for every command, login too", async () => {
+    const proxy = await startProxyChain(world, { names: { [NAME]: "127.0.0.1" } });
+    const folder = join(world.folder, "settings");
+    mkdirSync(folder);
+    copyFileSync(ca.path, join(folder, "company.pem"));
+    const config = join(folder, "ggrok.yml");
+    writeFileSync(config, `version: 3\nca: company.pem\nproxy: http://${LOGIN}@127.0.0.1:${proxy.port}\n`);
+    const relayUrl = `https://${NAME}:${tlsPort}`;
+    const token = ["--authtoken", "tok-1234567890"];
+    await using login = place.ggrok(["login", relayUrl, "--config", config, ...token]);
+    expect(await login.exited, login.stderr).toBe(0);
+    await using doctor = place.ggrok(["doctor", "--config", config]);
+    expect(await doctor.exited, doctor.stdout).toBe(0);
+    await using connector = place.ggrok(["connect", "nobody", "--stdio", "--config", config]);
+    expect(await connector.exited).not.toBe(0);
+    expect(connector.stderr).toMatch(/its agent is away|no tunnel/);
+    expect(proxy.asked.length).toBeGreaterThanOrEqual(4);
+    expect(new Set(proxy.asked)).toEqual(new Set([`connect ${NAME}:${tlsPort}`]));
+  });
+
+  it.each([
+    ["proxy: http://127.0.0.1:1", ["connect", "db", "--stdio"]],
+    ["ca: evil.pem", ["connect", "db", "--stdio"]],
+    ["proxy: http://127.0.0.1:1", ["doctor"]],
+    ["ca: evil.pem", ["proxy", "--url", "exit", "--basic-auth", "a:b"]],
+    ["proxy: http://127.0.0.1:1", ["http", "3000"]],
+  ])("is nobody's who put %j into a project: %j asks before", async (line, args) => {
+    await using elsewhere = new Place();
+    writeFileSync(join(elsewhere.cwd, "ggrok.yml"), `version: 3\n${line}\n`);
+    await using program = elsewhere.ggrok([...args, "--relay", relay.origin, "--authtoken", "tok-1234567890"]);
+    expect(await program.exited, program.stdout + program.stderr).toBe(3);
+    expect(program.stderr).toContain("was not confirmed");
   });
 
   it("asks for --ca where the authority is not known, and says what is wrong with a bundle", async () => {

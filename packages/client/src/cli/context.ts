@@ -1,7 +1,15 @@
 import { resolve } from "node:path";
 import { currentPathSource, type Paths, resolvePaths } from "../config/paths.ts";
 import { parseRelayUrl, type RelayAddress } from "../config/relay-url.ts";
-import { type Chosen, chooseRelay, chooseToken, type Layers, loadLayers } from "../config/settings.ts";
+import {
+  type Chosen,
+  choose,
+  chooseAuthorities,
+  chooseRelay,
+  chooseToken,
+  type Layers,
+  loadLayers,
+} from "../config/settings.ts";
 import { escapeForTerminal } from "./escape.ts";
 import { parseFlag } from "./exit-codes.ts";
 import { noRelayError } from "./first-use.ts";
@@ -73,6 +81,22 @@ export async function requireRelay(context: Context, flags: RelayFlags, io: Io):
 export async function requireConfirmed(context: Context, io: Io): Promise<void> {
   const { project } = context.layers;
   if (project !== undefined) await confirmProject(project, context.paths.stateDir, io);
+}
+
+/** Proxy and authorities on the way to the relay, confirmed where a project file names them: it could name a listener's. */
+export async function pickWay(
+  context: Context,
+  flags: { readonly proxy?: string; readonly ca?: string },
+  io: Io,
+): Promise<{ readonly proxy?: string; readonly ca?: string }> {
+  const { layers } = context;
+  const proxy = choose(flags.proxy, undefined, layers, (config) => config.proxy);
+  const ca = chooseAuthorities(flags.ca, layers, io.cwd);
+  if (proxy?.source === "project" || ca?.source === "project") await requireConfirmed(context, io);
+  return {
+    ...(proxy !== undefined && { proxy: proxy.value }),
+    ...(ca !== undefined && { ca: ca.value }),
+  };
 }
 
 /** The token this relay may see, if there is one. */

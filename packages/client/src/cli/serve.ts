@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { GgrokError } from "@ggrok/protocol";
 import { STOP_GRACE_MS } from "../agent/agent.ts";
 import { waitUntilListening } from "../agent/app-watch.ts";
@@ -11,7 +10,7 @@ import { Inspection } from "../inspector/inspection.ts";
 import type { Inspector } from "../inspector/server.ts";
 import type { AgentPlan, TunnelPlan } from "../running-tunnel.ts";
 import { CLIENT_VERSION } from "../version.ts";
-import { type Context, pickToken, requireConfirmed, requireRelay } from "./context.ts";
+import { type Context, pickToken, pickWay, requireRelay } from "./context.ts";
 import { ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { type LocalRelay, startLocalRelay } from "./local-relay.ts";
@@ -168,15 +167,12 @@ class Serving {
   async #planAgent(): Promise<AgentPlan> {
     const { request, context, io, token, relay, local } = this.#o;
     const { flags } = request;
-    const pick = (name: "proxy" | "ca") => choose(flags[name], undefined, context.layers, (config) => config[name]);
-    const [proxy, ca] = [pick("proxy"), pick("ca")];
-    if (local === undefined && (proxy?.source === "project" || ca?.source === "project"))
-      await requireConfirmed(context, io);
+    // A proxy that the files name is one on the way out: it could not find a relay on this machine.
+    const way = local === undefined ? await pickWay(context, flags, io) : { proxy: flags.proxy ?? "" };
     return {
       relay,
       ...(token !== undefined && { token }),
-      ...(proxy !== undefined && { proxy: proxy.value }),
-      ...(ca !== undefined && { ca: resolve(io.cwd, ca.value) }),
+      ...way,
       retry: flags.retry,
       folder: io.cwd,
       stateDir: context.paths.stateDir,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { FileConfig } from "./schema.ts";
-import { chooseRelay, chooseToken, type Layers } from "./settings.ts";
+import { chooseAuthorities, chooseRelay, chooseToken, type Layers } from "./settings.ts";
 
 function layers(o: { env?: NodeJS.ProcessEnv; project?: FileConfig; user?: FileConfig }): Layers {
   return {
@@ -32,6 +32,18 @@ describe("chooseRelay", () => {
     expect(chooseRelay({ ...all, env: {} }, {})).toMatchObject({ source: "project" });
     expect(chooseRelay(layers({ user: { relay: "user.example" } }), {})).toMatchObject({ source: "user" });
     expect(chooseRelay(layers({}), {})).toBeUndefined();
+  });
+});
+
+describe("chooseAuthorities", () => {
+  it("finds a file's own bundle beside that file, and a flag's from where one stands", () => {
+    const both = layers({ project: { ca: "own.pem" }, user: { ca: "company.pem" } });
+    expect(chooseAuthorities("here.pem", both, "/cwd")).toEqual({ value: "/cwd/here.pem", source: "flag" });
+    expect(chooseAuthorities(undefined, both, "/cwd")).toEqual({ value: "/p/own.pem", source: "project" });
+    const { project: _project, ...users } = both;
+    expect(chooseAuthorities(undefined, users, "/cwd")).toEqual({ value: "/u/company.pem", source: "user" });
+    expect(chooseAuthorities("/abs.pem", both, "/cwd")?.value).toBe("/abs.pem");
+    expect(chooseAuthorities(undefined, layers({}), "/cwd")).toBeUndefined();
   });
 });
 

@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { loadConfig } from "./load.ts";
 import { inspectPrivateFile } from "./private-file.ts";
 import { parseRelayUrl, type RelayAddress } from "./relay-url.ts";
@@ -78,6 +78,15 @@ export function choose<T>(
   if (project !== undefined) return { value: project, source: "project" };
   const user = layers.user && pick(layers.user.config);
   return user === undefined ? undefined : { value: user, source: "user" };
+}
+
+/** The file of authorities; one that a configuration file names lies beside that file unless its path is absolute. */
+export function chooseAuthorities(flag: string | undefined, layers: Layers, cwd: string): Chosen<string> | undefined {
+  const chosen = choose(flag, undefined, layers, (config) => config.ca);
+  if (chosen === undefined) return undefined;
+  const { value, source } = chosen;
+  const file = source === "project" ? layers.project?.path : source === "user" ? layers.user?.path : undefined;
+  return { value: resolve(file === undefined ? cwd : dirname(file), value), source };
 }
 
 /** Which relay to use; undefined when nobody says. */

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import { currentPathSource, resolvePaths } from "../config/paths.ts";
-import { choose, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
+import { choose, chooseAuthorities, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
 import { configError } from "../config/values.ts";
 import { Connector } from "../connect/connector.ts";
 import { parseTunnelName } from "../connect/tunnel-name.ts";
@@ -62,13 +62,13 @@ function openConnector(options: ConnectionOptions): Connector {
   if (relay === undefined) throw configError("no relay: give `relay`, set GGROK_RELAY, or run `ggrok login RELAY`");
   const { token } = chooseToken(layers, relay, options.token);
   const proxy = choose(options.proxy, undefined, layers, (config) => config.proxy)?.value;
-  const ca = choose(options.ca, undefined, layers, (config) => config.ca)?.value;
+  const ca = chooseAuthorities(options.ca, layers, process.cwd())?.value;
   return new Connector({
     relay: relay.value,
     stateDir: paths.stateDir,
     userAgent: `ggrok/${CLIENT_VERSION}`,
     ...(token !== undefined && { token }),
     ...(proxy !== undefined && { proxy }),
-    ...(ca !== undefined && { ca: resolve(ca) }),
+    ...(ca !== undefined && { ca }),
   });
 }

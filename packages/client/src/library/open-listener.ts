@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { GgrokError } from "@ggrok/protocol";
 import { composeAgent } from "../compose.ts";
 import { currentPathSource, resolvePaths } from "../config/paths.ts";
-import { choose, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
+import { choose, chooseAuthorities, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
 import { configError } from "../config/values.ts";
 import { parseCidr, parsePathGlob, parseRateLimit, parseUsers, type VisitorPlan } from "../config/visitor-plan.ts";
 import type { Target } from "../forward/target.ts";
@@ -39,13 +39,13 @@ export async function openListener(
   if (relay === undefined) throw configError("no relay: give `relay`, set GGROK_RELAY, or run `ggrok login RELAY`");
   const { token } = chooseToken(layers, relay, options.authtoken);
   const proxy = choose(options.proxy, undefined, layers, (config) => config.proxy)?.value;
-  const ca = choose(options.ca, undefined, layers, (config) => config.ca)?.value;
+  const ca = chooseAuthorities(options.ca, layers, process.cwd())?.value;
   const tunnel = composeAgent(
     {
       relay: relay.value,
       ...(token !== undefined && { token }),
       ...(proxy !== undefined && { proxy }),
-      ...(ca !== undefined && { ca: resolve(ca) }),
+      ...(ca !== undefined && { ca }),
       retry: options.retry !== false,
       folder: options.folder ?? process.cwd(),
       stateDir: paths.stateDir,

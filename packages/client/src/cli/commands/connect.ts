@@ -1,16 +1,14 @@
-import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import { Duplex as DuplexStream } from "node:stream";
 import type { Command } from "@commander-js/extra-typings";
 import { GgrokError } from "@ggrok/protocol";
-import { choose } from "../../config/settings.ts";
 import { type ListenAddress, parseListenAddress } from "../../config/values.ts";
 import { Connector } from "../../connect/connector.ts";
 import { join } from "../../connect/join.ts";
 import { listenFor } from "../../connect/listen.ts";
 import { parseTunnelName } from "../../connect/tunnel-name.ts";
 import { CLIENT_VERSION } from "../../version.ts";
-import { loadContext, pickToken, type RelayFlags, requireRelay } from "../context.ts";
+import { loadContext, pickToken, pickWay, type RelayFlags, requireRelay } from "../context.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
 import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
@@ -73,15 +71,13 @@ async function openConnector(flags: ConnectFlags, io: Io): Promise<Connector> {
   const context = loadContext(flags, io);
   const relay = await requireRelay(context, flags, io);
   const token = pickToken(context, relay, flags, io);
-  const proxy = choose(flags.proxy, undefined, context.layers, (config) => config.proxy)?.value;
-  const ca = choose(flags.ca, undefined, context.layers, (config) => config.ca)?.value;
+  const way = await pickWay(context, flags, io);
   return new Connector({
     relay: relay.value,
     stateDir: context.paths.stateDir,
     userAgent: `ggrok/${CLIENT_VERSION}`,
     ...(token !== undefined && { token }),
-    ...(proxy !== undefined && { proxy }),
-    ...(ca !== undefined && { ca: resolve(io.cwd, ca) }),
+    ...way,
   });
 }
 

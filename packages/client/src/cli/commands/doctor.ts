@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { styleText } from "node:util";
 import type { Command } from "@commander-js/extra-typings";
 import { GgrokError } from "@ggrok/protocol";
@@ -7,7 +6,7 @@ import { type ListenAddress, parseListenAddress } from "../../config/values.ts";
 import type { Examination } from "../../doctor/examine.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import { parseTarget } from "../../forward/target.ts";
-import { type Context, loadContext, type RelayFlags, requireRelay } from "../context.ts";
+import { type Context, loadContext, pickWay, type RelayFlags, requireRelay } from "../context.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
 import { ExitCode, parseFlag } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
@@ -64,13 +63,9 @@ async function runDoctor(targetText: string | undefined, flags: DoctorFlags, io:
 async function readCommandLine(text: string | undefined, flags: DoctorFlags, io: Io): Promise<Examination> {
   const target = text === undefined ? undefined : parseFlag("target", () => parseTarget(text));
   const context = loadContext(flags, io);
-  const { layers } = context;
-  const proxy = choose(flags.proxy, undefined, layers, (config) => config.proxy)?.value;
-  const ca = choose(flags.ca, undefined, layers, (config) => config.ca)?.value;
   return {
     ...(await readRelay(context, flags, io)),
-    ...(proxy !== undefined && { proxy }),
-    ...(ca !== undefined && { ca: resolve(io.cwd, ca) }),
+    ...(await pickWay(context, flags, io)),
     ...(target !== undefined && { target }),
     env: io.env,
     webAddress: readWebAddress(context, flags),

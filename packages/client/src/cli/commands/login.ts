@@ -1,11 +1,11 @@
-import { DialError, dial } from "../../agent/dial.ts";
+import { DialError, type DialOptions, dial } from "../../agent/dial.ts";
 import { splitInvite } from "../../config/invite.ts";
 import { parseRelayUrl, type RelayAddress } from "../../config/relay-url.ts";
 import { chooseRelay } from "../../config/settings.ts";
 import { setConfigValue, storeToken } from "../../config/token-store.ts";
 import { configError, resolveSecret } from "../../config/values.ts";
 import { CLIENT_VERSION } from "../../version.ts";
-import { type Context, loadContext, type RelayFlags } from "../context.ts";
+import { type Context, loadContext, pickWay, type RelayFlags } from "../context.ts";
 import { escapeForTerminal } from "../escape.ts";
 import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
 import { type Io, readAll } from "../io.ts";
@@ -26,7 +26,10 @@ export async function runLogin(relayText: string | undefined, flags: LoginFlags,
   const relay = pickRelay(invite?.relay, flags, context);
   // A link's token is taken as it is: `env:` and `file:` in it would be somebody else's wish.
   const token = invite?.token ?? parseToken(flags.authtoken ?? (await askForToken(relay, io)), io.env);
-  await proveToken({ relay, token, flags, stop: io.stop });
+  // A project file decides nothing here: the token is the user's, and so is the way it takes.
+  const { project: _project, ...layers } = context.layers;
+  const way = await pickWay({ ...context, layers }, flags, io);
+  await proveToken({ relay, token, way, stop: io.stop });
   storeToken(context.configPath, relay.origin, token);
   const said = context.layers.user?.config.relay;
   if (said === undefined) setConfigValue(context.configPath, ["relay"], relay.origin);
@@ -71,18 +74,17 @@ async function askForToken(relay: RelayAddress, io: Io): Promise<string> {
 async function proveToken(o: {
   relay: RelayAddress;
   token: string;
-  flags: LoginFlags;
+  way: Pick<DialOptions, "proxy" | "ca">;
   stop: AbortSignal;
 }): Promise<void> {
-  const { relay, token, flags } = o;
+  const { relay, token, way } = o;
   try {
     const transport = await dial(
       {
         relay,
         token,
         userAgent: `ggrok/${CLIENT_VERSION}`,
-        ...(flags.proxy !== undefined && { proxy: flags.proxy }),
-        ...(flags.ca !== undefined && { ca: flags.ca }),
+        ...way,
       },
       o.stop,
     );

@@ -1,14 +1,12 @@
-import { resolve } from "node:path";
 import { ResetCode } from "@ggrok/protocol";
 import { Agent } from "../../agent/agent.ts";
 import { EventHub } from "../../agent/events.ts";
 import { loadAgentId } from "../../agent/identity.ts";
 import { describeSelf } from "../../compose.ts";
-import { choose } from "../../config/settings.ts";
 import type { ForwardProxy } from "../../proxy/proxy.ts";
 import { StreamDuplex } from "../../proxy/stream-duplex.ts";
 import { CLIENT_VERSION } from "../../version.ts";
-import { type Context, pickToken, type RelayFlags, requireRelay } from "../context.ts";
+import { type Context, pickToken, pickWay, type RelayFlags, requireRelay } from "../context.ts";
 import type { Io } from "../io.ts";
 
 /** Flags that make the proxy a TCP tunnel, or say how. */
@@ -36,16 +34,14 @@ export async function composeProxyTunnel(
   const { flags } = o;
   const relay = await requireRelay(context, flags, io);
   const token = pickToken(context, relay, flags, io);
-  const proxy = choose(flags.proxy, undefined, context.layers, (config) => config.proxy)?.value;
-  const ca = choose(flags.ca, undefined, context.layers, (config) => config.ca)?.value;
+  const way = await pickWay(context, flags, io);
   const events = new EventHub();
   const { stateDir } = context.paths;
   const agent = new Agent({
     relay: relay.value,
     userAgent: `ggrok/${CLIENT_VERSION}`,
     ...(token !== undefined && { token }),
-    ...(proxy !== undefined && { proxy }),
-    ...(ca !== undefined && { ca: resolve(io.cwd, ca) }),
+    ...way,
     agentId: loadAgentId({ stateDir, folder: io.cwd, relayOrigin: relay.value.origin }),
     label: describeSelf(),
     retry: flags.retry,
