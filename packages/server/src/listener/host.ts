@@ -7,6 +7,7 @@ export const RESERVED_PREFIX = "/$$ggrok";
 export type HostKind = "apex" | "endpoint" | "invalid";
 
 const LABEL = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/u;
+const IPV6_LITERAL = /^\[[0-9a-f:.]+\]$/u;
 const PORT = /^[0-9]{1,5}$/u;
 
 /**
@@ -20,7 +21,8 @@ export function parseHost(value: string | undefined): string | undefined {
   const colon = text.indexOf(":", bracket + 1);
   if (colon >= 0 && !isPort(text.slice(colon + 1))) return undefined;
   const host = colon < 0 ? text : text.slice(0, colon);
-  if (bracket >= 0) return bracket === host.length - 1 && isIPv6(host.slice(1, -1)) ? host : undefined;
+  // A zone index says which interface of the sender's machine it means: nothing to anybody else.
+  if (bracket >= 0) return IPV6_LITERAL.test(host) && isIPv6(host.slice(1, -1)) ? host : undefined;
   const name = host.endsWith(".") ? host.slice(0, -1) : host;
   if (name.length === 0 || name.length > 253) return undefined;
   return name.split(".").every((label) => LABEL.test(label)) ? name : undefined;
