@@ -58,11 +58,34 @@ describe("interim answers", () => {
     expect((await visitor.answer())?.status).toBe(200);
   });
 
+  it("that nobody asked for break nothing, a 100 included", async () => {
+    world.origin.answer = `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${OK}`;
+    for (const extra of [[], ["TE: trailers"], []]) {
+      const answer = await world.ask(world.head("GET / HTTP/1.1", ...extra));
+      expect(answer.status).toBe(200);
+      expect(answer.interim.map(statusOf)).toEqual([100, 103]);
+    }
+  });
+
   it("are not sent to a visitor of HTTP/1.0, who does not know them", async () => {
     world.origin.answer = `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${OK}`;
     const answer = await world.ask(world.head("GET / HTTP/1.0"));
     expect(answer.status).toBe(200);
     expect(answer.interim).toEqual([]);
+  });
+});
+
+describe("a request without a body", () => {
+  it.each(["POST", "PUT", "DELETE", "PROPFIND"])("arrives as a %s without a word of one", async (method) => {
+    let names: string[] = [];
+    world.origin.script = (connection, request) => {
+      names = request.fields.map(([name]) => name.toLowerCase());
+      connection.write(OK);
+    };
+    const answer = await world.ask(world.head(`${method} / HTTP/1.1`));
+    expect(answer.status).toBe(200);
+    expect(names).not.toContain("content-length");
+    expect(names).not.toContain("transfer-encoding");
   });
 });
 

@@ -177,9 +177,36 @@ it.each(["PURGE", "REPORT", "MKCOL"])("carries %s without a body and adds none",
   expect((await exchange({ method, fields: ["X-A", "b"] })).fields).toEqual(["X-A: b"]);
 });
 
-it.each(["POST", "PUT", "PATCH", "PROPFIND"])("says that a %s has no body", async (method) => {
-  const seen = await exchange({ method, fields: ["X-A", "b"] });
-  expect(seen.fields).toEqual(["X-A: b", "Content-Length: 0"]);
+it.each(["POST", "PUT", "PATCH", "PROPFIND", "DELETE", "GET"])(
+  "adds no word of a body to a %s without one",
+  async (method) => {
+    for (const full of [false, true]) {
+      const seen = await exchange({ method, fields: ["X-A", "b"], full });
+      expect(seen.fields).toEqual(["X-A: b"]);
+      expect(seen.request.endsWith("\r\n\r\n")).toBe(true);
+    }
+  },
+);
+
+it("passes a length of 0 on", async () => {
+  const seen = await exchange({ method: "POST", fields: ["X-A", "b", "Content-Length", "0", "X-C", "d"] });
+  expect(seen.fields).toEqual(["X-A: b", "Content-Length: 0", "X-C: d"]);
+});
+
+it.each(["HEAD", "POST", "GET"])("keeps the connection open behind a %s without a body", async (method) => {
+  let connections = 0;
+  const seen: string[] = [];
+  await using app = await startRawApp(async (socket, received) => {
+    connections += 1;
+    for (let n = 1; ; n++) {
+      seen.push((await received.until("\r\n\r\n", n)).split("\r\n\r\n")[n - 1]?.split(" ", 1)[0] ?? "");
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n${seen.at(-1) === "HEAD" ? "" : "ok"}`);
+    }
+  });
+  await using world = new ForwardWorld(app.port);
+  for (let i = 0; i < 4; i++) expect((await world.open({ method }).ended()).status).toBe(200);
+  expect(seen).toEqual(Array(4).fill(method));
+  expect(connections).toBe(1);
 });
 
 it("carries OPTIONS *", async () => {

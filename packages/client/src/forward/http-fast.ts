@@ -43,6 +43,8 @@ export class FastExchange implements StreamHandler, Dispatcher.DispatchHandler {
       headers: o.fields as string[],
       // The lane makes its own TLS: this only spares undici the search for a name in Host.
       servername: "upstream",
+      // undici would close the connection behind every HEAD.
+      reset: false,
     };
     this.#timer = o.timeoutMs === undefined ? undefined : new IdleTimer(o.timeoutMs, () => this.#onIdle());
     stream.handler = this;

@@ -1,10 +1,4 @@
-import {
-  type Agent,
-  type ClientRequest,
-  type IncomingMessage,
-  request as openRequest,
-  type RequestOptions,
-} from "node:http";
+import { type Agent, ClientRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import {
   getField,
   getFields,
@@ -21,8 +15,23 @@ import { isSafeToRepeat } from "./failure.ts";
 import { IdleTimer } from "./idle-timer.ts";
 import { FORWARD_LIMITS } from "./limits.ts";
 
-/** Methods that Node sends without a body as they are; to any other it adds an empty chunked one. */
-const METHODS_WITHOUT_BODY: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"]);
+/**
+ * A request without a body whatever its method. Node adds `Transfer-Encoding: chunked` or `Content-Length: 0` to a POST of its
+ * own accord; an app is to see what its visitor sent.
+ */
+class BodilessRequest extends ClientRequest {
+  /** Node's own, which writes the head while the request is being made. */
+  _storeHeader(firstLine: string, headers: unknown): void {
+    this.useChunkedEncodingByDefault = false;
+    storeHeader.call(this, firstLine, headers);
+  }
+}
+
+const storeHeader = Reflect.get(ClientRequest.prototype, "_storeHeader") as (
+  this: ClientRequest,
+  firstLine: string,
+  headers: unknown,
+) => void;
 
 /** An exchange carried by node:http: bodies, trailers, Expect, and whatever else undici would not send as it came. */
 export class FullExchange implements StreamHandler {
@@ -33,6 +42,8 @@ export class FullExchange implements StreamHandler {
   readonly #timer: IdleTimer | undefined;
   /** Bytes still owed by a Content-Length; undefined when the body is chunked. */
   #owedBytes: number | undefined;
+  /** Neither a length nor a coding came: there is no body and no word of one. */
+  readonly #isBodiless: boolean;
   #request: ClientRequest | undefined;
   #answer: Answer | undefined;
   #isBodyStalled = false;
@@ -51,8 +62,9 @@ export class FullExchange implements StreamHandler {
     this.#agent = o.agent;
     this.#dial = o.dial;
     const { head, stream, isRequestWhole } = o.exchange;
-    const { fields, length } = frameBody(head.method, o.fields, isRequestWhole, o.authority);
+    const { fields, length } = frameBody(o.fields, isRequestWhole, o.authority);
     this.#owedBytes = length;
+    this.#isBodiless = isRequestWhole && length === undefined;
     this.#options = {
       method: head.method,
       path: o.target,
@@ -121,7 +133,8 @@ export class FullExchange implements StreamHandler {
   #start(connection: { agent: Agent } | { createConnection: NonNullable<RequestOptions["createConnection"]> }): void {
     let request: ClientRequest;
     try {
-      request = openRequest({ ...this.#options, ...connection });
+      const options = { ...this.#options, ...connection };
+      request = this.#isBodiless ? new BodilessRequest(options) : new ClientRequest(options);
     } catch (error) {
       this.#end(() => this.#exchange.failWith(error));
       return;
@@ -208,7 +221,6 @@ export class FullExchange implements StreamHandler {
 
 /** Writes the fields that say how the body is framed on this hop, and the Host a visitor of HTTP/1.0 left out. */
 function frameBody(
-  method: string,
   received: HeaderList,
   isWhole: boolean,
   authority: string,
@@ -223,8 +235,6 @@ function frameBody(
   }
   // Only a chunked body has trailers; Node refuses to announce them before any other.
   for (let i = fields.length - 2; i >= 0; i -= 2) if (fields[i]?.toLowerCase() === "trailer") fields.splice(i, 2);
-  // RFC 9110 8.6 asks for it where a body could be expected.
-  if (length === undefined && !METHODS_WITHOUT_BODY.has(method)) fields.push("Content-Length", "0");
   return { fields, length };
 }
 
