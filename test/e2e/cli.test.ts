@@ -192,7 +192,11 @@ describe("ggrok http", () => {
     const source = new URL("../../packages/server/src/bin.ts", import.meta.url).pathname;
     writeFileSync(
       join(bin, "ggrok-relay"),
-      `#!/bin/sh\nexec "${process.execPath}" --conditions=ggrok-source "${source}" "$@"\n`,
+      // The first time somebody else has the port, between the look at it and the start.
+      `#!/bin/sh
+if mkdir "${place.folder}/once" 2>/dev/null; then echo "listen EADDRINUSE" >&2; exit 1; fi
+exec "${process.execPath}" --conditions=ggrok-source "${source}" "$@"
+`,
       { mode: 0o755 },
     );
     await using agent = place.ggrok(["http", "--local", String(app.port)]);

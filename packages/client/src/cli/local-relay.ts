@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { delimiter, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { GgrokError } from "@ggrok/protocol";
 import { z } from "zod";
 import { configError } from "../config/values.ts";
 
@@ -33,7 +34,23 @@ export async function startLocalRelay(o: { cwd: string; env: NodeJS.ProcessEnv }
       "--local needs the relay on this machine, and it was not found. Start one in another terminal with\n\n  npx @ggrok/server\n\nand give --relay http://localhost:8080 instead.",
     );
   }
-  const port = await findFreePort();
+  for (let first = FIRST_PORT; ; ) {
+    const port = await findFreePort(first);
+    try {
+      return await startOn(port, program, o.env);
+    } catch (error) {
+      // Somebody was faster with this one.
+      if (!(error instanceof GgrokError && error.message.includes("EADDRINUSE"))) throw error;
+      first = port + 1;
+    }
+  }
+}
+
+async function startOn(
+  port: number,
+  program: { command: string; args: string[] },
+  env: NodeJS.ProcessEnv,
+): Promise<LocalRelay> {
   const flags = [
     "--port",
     String(port),
@@ -48,13 +65,14 @@ export async function startLocalRelay(o: { cwd: string; env: NodeJS.ProcessEnv }
   ];
   const child = spawn(program.command, [...program.args, ...flags], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: withoutRelaySettings(o.env),
+    env: withoutRelaySettings(env),
     // Ctrl+C goes to the whole group of the terminal; the relay stays until the agent has finished with it.
     detached: process.platform !== "win32",
   });
   const ended = new Promise<string>((resolve) => {
     child.once("error", (error) => resolve(error.message));
-    child.once("exit", (code, signal) => resolve(`the local relay ended (${signal ?? `exit code ${String(code)}`})`));
+    // Not "exit": its last words are to be read first.
+    child.once("close", (code, signal) => resolve(`the local relay ended (${signal ?? `exit code ${String(code)}`})`));
   });
   const kill = (): void => {
     child.kill("SIGKILL");
@@ -62,10 +80,8 @@ export async function startLocalRelay(o: { cwd: string; env: NodeJS.ProcessEnv }
   process.once("exit", kill);
   const errors = collectErrors(child);
   try {
-    const actual = await Promise.race([
-      waitUntilUp(child),
-      ended.then((reason) => Promise.reject(configError(`${reason}\n${errors()}`.trim()))),
-    ]);
+    const actual = await waitUntilUp(child);
+    if (actual === undefined) throw configError(`${await ended}\n${errors()}`.trim());
     return {
       origin: `http://localhost:${actual}`,
       ended,
@@ -86,7 +102,8 @@ function withoutRelaySettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => name !== "PORT" && !name.startsWith("GGROK_")));
 }
 
-async function waitUntilUp(child: ChildProcess): Promise<number> {
+/** The port it listens on; undefined when it ends without a word of it. */
+async function waitUntilUp(child: ChildProcess): Promise<number | undefined> {
   if (child.stdout === null) throw configError("the local relay has no output");
   const deadline = AbortSignal.timeout(START_TIMEOUT_MS);
   const lines = createInterface({ input: child.stdout, signal: deadline });
@@ -97,6 +114,7 @@ async function waitUntilUp(child: ChildProcess): Promise<number> {
     child.stdout.resume();
     return parsed.data.port;
   }
+  if (!deadline.aborted) return undefined;
   throw configError(`the local relay did not start within ${START_TIMEOUT_MS / 1_000} s`);
 }
 
@@ -166,8 +184,8 @@ function isExecutable(path: string): boolean {
   }
 }
 
-async function findFreePort(): Promise<number> {
-  for (let port = FIRST_PORT; port < FIRST_PORT + PORT_TRIES; port += 1) {
+async function findFreePort(first: number): Promise<number> {
+  for (let port = first; port < FIRST_PORT + PORT_TRIES; port += 1) {
     const probe = createServer();
     try {
       probe.listen({ host: "127.0.0.1", port, exclusive: true });

@@ -1,4 +1,4 @@
-import { Command, CommanderError } from "@commander-js/extra-typings";
+import { Command, CommanderError, Help } from "@commander-js/extra-typings";
 import { GgrokError } from "@ggrok/protocol";
 import { CLIENT_VERSION } from "../version.ts";
 import { addAuthtoken, checkConfig, printConfigPath, setRelay } from "./commands/config.ts";
@@ -46,14 +46,17 @@ function buildProgram(io: Io, setCode: (code: number) => void, command?: readonl
       writeErr: (text) => io.stderr.write(text),
       outputError: (text, write) => write(`ggrok: ${escapeLines(text.replace(/^error: /, "").trimEnd())}\n`),
     })
+    // What is collected begins as nothing; that needs no saying.
+    .configureHelp({
+      optionDescription: (option) => new Help().optionDescription(option).replace(" (default: [])", ""),
+    })
     .exitOverride()
     .showSuggestionAfterError();
   addHttp(program, io, setCode, command);
-  addStart(program, io, setCode);
-  addProxy(program, io, setCode);
-  addDoctor(program, io, setCode);
   addTcp(program, io, setCode);
+  addStart(program, io, setCode);
   addConnect(program, io, setCode);
+  addProxy(program, io, setCode);
   addLogin(program, io, setCode);
   addConfig(program, io, setCode);
   program
@@ -63,6 +66,7 @@ function buildProgram(io: Io, setCode: (code: number) => void, command?: readonl
     .option("--json", "print JSON")
     .option("--config <file>", "read this configuration file only")
     .action(async (flags: StatusFlags) => setCode(await runStatus(flags, io)));
+  addDoctor(program, io, setCode);
   program
     .command("version")
     .description("print the version")
