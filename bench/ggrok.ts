@@ -40,17 +40,21 @@ export async function startRelay(processes: Processes, programs: GgrokPrograms):
   return { ...running, port, url: `http://127.0.0.1:${port}` };
 }
 
-/** Start an agent and wait for the URL it prints. `dialPort` differs from the relay's where a shaped link lies between. */
+/**
+ * Start an agent and wait for the URL it prints. `dialPort` differs from the relay's where a shaped link lies between. With a
+ * `webPort` it records and has its local API there.
+ */
 export async function startAgent(
   processes: Processes,
   programs: GgrokPrograms,
-  o: { name: string; upstreamPort: number; dialPort: number; directory: string },
+  o: { name: string; upstreamPort: number; dialPort: number; directory: string; webPort?: number },
 ): Promise<Agent> {
   const home = join(o.directory, `agent-${o.name}-${o.dialPort}`);
   await mkdir(home, { recursive: true });
   const args = [
     ...["http", String(o.upstreamPort), "--relay", `http://127.0.0.1:${o.dialPort}`, "--url", o.name],
-    ...["--inspect", "false", "--log-level", "error"],
+    ...(o.webPort === undefined ? ["--inspect", "false"] : ["--web-addr", `127.0.0.1:${o.webPort}`]),
+    ...["--log-level", "error"],
   ];
   const { found: host, ...running } = await processes.startUntil(
     process.execPath,

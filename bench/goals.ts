@@ -1,4 +1,5 @@
 import type { BulkFigures } from "./bulk.ts";
+import type { CaptureFigures } from "./capture.ts";
 import type { DistanceFigures } from "./distance.ts";
 import type { IdleFigures } from "./idle.ts";
 import type { MixedFigures } from "./mixed.ts";
@@ -15,6 +16,7 @@ export type Measurements = {
   mixed?: Record<string, MixedFigures>;
   uplink?: MixedFigures;
   slowReaders?: SlowReaderFigures;
+  capture?: CaptureFigures;
   idle?: IdleFigures;
   distance?: DistanceFigures;
 };
@@ -150,6 +152,13 @@ export const GOALS: readonly Goal[] = [
     target: 150,
     unit: "ms",
     measure: (m) => m.uplink?.p50Ms,
+  },
+  {
+    text: "relay + agent CPU per request, recording / not recording, 1,000 req/s",
+    kind: "cpu",
+    relation: "<=",
+    target: 1.1,
+    measure: (m) => m.capture?.costRatio,
   },
   {
     text: "relay RSS growth, 16 slow readers",

@@ -1,6 +1,7 @@
 import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type BulkRun, measureBulk, summariseBulk } from "./bulk.ts";
+import { measureCapture } from "./capture.ts";
 import { measureDistance } from "./distance.ts";
 import type { Measurements } from "./goals.ts";
 import { measureIdle } from "./idle.ts";
@@ -11,7 +12,7 @@ import { startOrigins, startTargets, type Target, type TargetContext, TargetName
 import { measureUplink } from "./uplink.ts";
 
 /** Parts of a run, in the order they run. */
-export const PARTS = ["small", "bulk", "mixed", "uplink", "slow-readers", "idle", "distance"] as const;
+export const PARTS = ["small", "bulk", "mixed", "uplink", "slow-readers", "capture", "idle", "distance"] as const;
 /** One of {@link PARTS}. */
 export type Part = (typeof PARTS)[number];
 
@@ -152,6 +153,7 @@ export async function measure(context: TargetContext, settings: Settings): Promi
     // These start a relay and agents of their own; the targets stay up meanwhile, since idle they cost nothing.
     uplink: async () => ({ uplink: await measureUplink(context, origins, longer) }),
     "slow-readers": async () => ({ slowReaders: await measureSlowReaders(context, origins, longer) }),
+    capture: async () => ({ capture: await measureCapture(context, origins, settings) }),
     idle: async () => ({ idle: await measureIdle(context, settings.idleTunnels) }),
     distance: async () => ({ distance: await measureDistance(context, origins, longer) }),
   };

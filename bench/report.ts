@@ -86,7 +86,7 @@ export function formatMeasurements(m: Measurements): string {
       `beside 2 downloads, ${target}: ${small}, downloads ${f.bulkMegabytesPerSecond.toFixed(0)} MB/s, errors ${f.errors}`,
     );
   }
-  for (const part of ["uplink", "slowReaders", "idle", "distance"] as const) {
+  for (const part of ["uplink", "slowReaders", "capture", "idle", "distance"] as const) {
     const figures = m[part];
     if (figures === undefined) continue;
     const values = Object.entries(figures).map(([name, value]) => `${name} ${format(value, 2)}`);

@@ -112,7 +112,8 @@ async function openFile(
     // The journal belongs to the damaged file: beside a new one it would be played back into it.
     for (const [from, to] of [
       [path, aside],
-      [`${path}-journal`, `${aside}-journal`],
+      [`${path}-wal`, `${aside}-wal`],
+      [`${path}-shm`, `${aside}-shm`],
       [path.replace(/\.db$/, ".bodies"), `${aside}.bodies`],
     ] as const) {
       if (existsSync(from)) renameSync(from, to);

@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 
 /** Version of the tables below, in `PRAGMA user_version`. */
@@ -7,19 +8,34 @@ export const SCHEMA_VERSION = 1;
 export class NewerHistoryError extends Error {}
 
 /**
- * Takes the file for this process alone and makes the tables where they are missing.
+ * Takes a history for this process alone: whoever holds the lock writes to the file beside it. A killed process holds none.
+ *
+ * @throws the error of SQLite, errcode 5 when another process has it
+ */
+export function lockHistory(database: typeof DatabaseSync, path: string): DatabaseSync {
+  // Nothing is ever written to it, so that whatever stands in it is not ours.
+  writeFileSync(path, "", { mode: 0o600 });
+  const lock = new database(path, { timeout: 0 });
+  try {
+    lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+/**
+ * Makes the tables where they are missing.
  *
  * The journal keeps a killed process from leaving half a batch; nothing waits for the disk to have it, since a history that a
- * power cut may cost its last seconds is worth less than a tunnel that stands still while a slow disk syncs.
+ * power cut may cost its last seconds is worth less than a disk that is kept busy. Reading goes on while the writer writes.
  *
  * @throws NewerHistoryError, or the error of SQLite
  */
 export function prepareDatabase(db: DatabaseSync): void {
-  db.exec(
-    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = PERSIST; PRAGMA journal_size_limit = 8388608; PRAGMA synchronous = OFF;",
-  );
-  // The lock is taken by the first write and kept.
-  db.exec("BEGIN EXCLUSIVE");
+  db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
+  db.exec("BEGIN IMMEDIATE");
   try {
     const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"]);
     if (version > SCHEMA_VERSION) throw new NewerHistoryError("it was written by a later version of ggrok");
@@ -40,7 +56,7 @@ function createTables(db: DatabaseSync): void {
     is_open INTEGER NOT NULL,
     request_file TEXT,
     response_file TEXT,
-    record TEXT NOT NULL,
+    record BLOB NOT NULL,
     request BLOB,
     response BLOB
   )`);

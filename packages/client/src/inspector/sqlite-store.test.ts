@@ -14,9 +14,10 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, describe, expect, it } from "vitest";
 import { Outcome } from "./exchange-record.ts";
 import { describeStore, draftOf, messageOf } from "./exchange-store.contract.ts";
-import type { ExchangeStore, StoreQuota } from "./exchange-store.ts";
+import type { ExchangeStore } from "./exchange-store.ts";
+import { INSPECTOR_LIMITS } from "./limits.ts";
 import { inspectorFolder, openStore, openStoredHistory, storeKeys } from "./open-store.ts";
-import { SqliteStore } from "./sqlite-store.ts";
+import { SqliteStore, type SqliteStoreOptions } from "./sqlite-store.ts";
 
 const NO_BODIES = { request: undefined, response: undefined };
 const folders: string[] = [];
@@ -33,10 +34,24 @@ function newFolder(): string {
   return folder;
 }
 
-function openFile(path: string, o: { quota?: StoreQuota; onProblem?: (problem: string) => void } = {}): SqliteStore {
+function openFile(path: string, o: Partial<SqliteStoreOptions> = {}): SqliteStore {
   const store = new SqliteStore({ database: DatabaseSync, path, ...o });
   stores.push(store);
   return store;
+}
+
+/** Waits until another reader finds all exchanges in the file. */
+async function untilWritten(path: string, store: ExchangeStore): Promise<void> {
+  await expect.poll(() => countRows(path), { timeout: 8_000 }).toBe(store.stats().count);
+}
+
+function countRows(path: string): number {
+  const db = new DatabaseSync(path, { readOnly: true });
+  try {
+    return Number(db.prepare("SELECT count(*) AS count FROM exchanges").get()?.["count"]);
+  } finally {
+    db.close();
+  }
 }
 
 async function openIn(stateDir: string): Promise<{ store: ExchangeStore; key: string; notices: string[] }> {
@@ -68,18 +83,24 @@ describe("SqliteStore on its file", () => {
     expect(again.append(draftOf("b"), NO_BODIES, [])?.seq).toBe(2);
   });
 
-  it("is readable by its owner alone, whatever the umask", () => {
+  it("is readable by its owner alone, whatever the umask", async () => {
     const folder = newFolder();
     const umask = process.umask(0);
     try {
       const store = openFile(join(folder, "history.db"));
       store.append(draftOf("a"), NO_BODIES, []);
-      store.get("a");
+      await untilWritten(join(folder, "history.db"), store);
       for (const name of readdirSync(folder)) {
         const { mode } = statSync(join(folder, name));
         expect(`${name} ${(mode & 0o777).toString(8)}`).toBe(`${name} ${name.endsWith(".bodies") ? 700 : 600}`);
       }
-      expect(readdirSync(folder)).toHaveLength(3);
+      expect(readdirSync(folder).sort()).toEqual([
+        "history.bodies",
+        "history.db",
+        "history.db-shm",
+        "history.db-wal",
+        "history.lock",
+      ]);
     } finally {
       process.umask(umask);
     }
@@ -117,31 +138,72 @@ describe("SqliteStore on its file", () => {
     expect(again.body("b", "request")).toBeUndefined();
   });
 
-  it("stops with one line when the file cannot grow, keeps what it has, and goes on when it was cleared", () => {
+  it("stops with one line when the file cannot grow, keeps what it has, and goes on when it was cleared", async () => {
     const path = join(newFolder(), "history.db");
     const problems: string[] = [];
-    class SmallDatabase extends DatabaseSync {
-      constructor(...args: ConstructorParameters<typeof DatabaseSync>) {
-        super(...args);
-        this.exec("PRAGMA max_page_count = 40");
-      }
-    }
-    const store = new SqliteStore({ database: SmallDatabase, path, onProblem: (problem) => problems.push(problem) });
-    stores.push(store);
+    const store = openFile(path, { pagesMax: 40, onProblem: (problem) => problems.push(problem) });
     store.append(draftOf("kept"), NO_BODIES, []);
-    store.get("kept");
     for (let i = 0; i < 10; i++) {
       store.append(draftOf(`big${i}`), { request: Buffer.alloc(50_000), response: undefined }, []);
-      store.list({ limit: 1 });
+      await expect.poll(() => problems.length > 0 || countRows(path) === store.stats().count).toBe(true);
     }
     expect(problems).toEqual(["database or disk is full"]);
+    expect(store.append(draftOf("late"), NO_BODIES, [])).toBeUndefined();
     expect(store.stats()).toMatchObject({ isRecording: false, problem: problems[0] });
     expect(store.stats().dropped).toBeGreaterThan(6);
     expect(store.get("kept")?.seq).toBe(1);
     expect(store.list({ limit: 100 })).toHaveLength(store.stats().count);
     store.clear();
     expect(store.append(draftOf("after"), NO_BODIES, [])).toBeDefined();
-    expect(store.get("after")).toBeDefined();
+    store.close();
+    const again = openFile(path);
+    expect(again.list({ limit: 9 }).map(({ id }) => id)).toEqual(["after"]);
+    expect(problems).toHaveLength(1);
+  });
+
+  it("goes on while somebody else holds the file, shows what waits, and writes it later", async () => {
+    const path = join(newFolder(), "history.db");
+    const store = openFile(path);
+    store.append(draftOf("a"), NO_BODIES, []);
+    await untilWritten(path, store);
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    const ids = Array.from({ length: 200 }, (_, i) => `x${i}`);
+    for (const id of ids) {
+      store.append(draftOf(id), { request: Buffer.from(id), response: undefined }, [messageOf(1), messageOf(2)]);
+      if (id === "x100") await new Promise((wake) => setTimeout(wake, 2 * INSPECTOR_LIMITS.FLUSH_INTERVAL_MS));
+    }
+    store.delete("x7");
+    store.addMessages("x9", [messageOf(3)]);
+    const kept = ids.filter((id) => id !== "x7");
+    expect(store.list({ limit: 500 }).map(({ id }) => id)).toEqual([...kept.toReversed(), "a"]);
+    expect(store.list({ limit: 3, afterSeq: 1 }).map(({ id }) => id)).toEqual(["x0", "x1", "x2"]);
+    expect(store.list({ limit: 2, beforeSeq: 3 }).map(({ id }) => id)).toEqual(["x0", "a"]);
+    expect(store.body("x150", "request")).toEqual(Buffer.from("x150"));
+    expect(store.messages("x9").map(({ n }) => n)).toEqual([1, 2, 3]);
+    expect(countRows(path)).toBe(1);
+    other.exec("COMMIT");
+    other.close();
+    store.close();
+    const again = openFile(path);
+    expect(again.list({ limit: 500 }).map(({ id }) => id)).toEqual([...kept.toReversed(), "a"]);
+    expect(again.messages("x9").map(({ n }) => n)).toEqual([1, 2, 3]);
+  });
+
+  it("drops and counts what does not fit into the memory while the file cannot be written", async () => {
+    const path = join(newFolder(), "history.db");
+    const store = openFile(path);
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    const body = Buffer.alloc(1_048_576);
+    for (let i = 0; i < 50; i++) store.append(draftOf(`x${i}`), { request: body, response: undefined }, []);
+    const { count, dropped } = store.stats();
+    expect(count * body.length).toBeLessThanOrEqual(INSPECTOR_LIMITS.PENDING_BYTES_MAX + body.length);
+    expect([count > 30, count + dropped]).toEqual([true, 50]);
+    other.exec("COMMIT");
+    other.close();
+    await untilWritten(path, store);
+    expect(store.append(draftOf("again"), NO_BODIES, [])).toBeDefined();
   });
 });
 

@@ -1,6 +1,6 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, unlink } from "node:fs";
 import { basename, join } from "node:path";
-import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import { ChangeFeed } from "./change-feed.ts";
 import {
   type BodyFile,
@@ -14,10 +14,12 @@ import {
 import type { ExchangeStore, ListQuery, StoreChange, StoreQuota, StoreStats } from "./exchange-store.ts";
 import { createMatcher } from "./filter.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
-import { prepareDatabase } from "./sqlite-schema.ts";
+import { PendingWrites } from "./pending-writes.ts";
+import { lockHistory, prepareDatabase } from "./sqlite-schema.ts";
+import { type BatchDone, SqliteWriter } from "./sqlite-writer.ts";
 import { headBytes, keepNewest, uniqueId } from "./store-rules.ts";
 
-/** How many rows a filtered list reads at a time. */
+/** How many rows a list reads at a time. */
 const SCAN_ROWS = 500;
 
 /** What is kept in memory of each exchange. */
@@ -27,15 +29,15 @@ interface Entry {
   messages: number;
   messagesDropped: number;
   messageBytes: number;
+  /** Number and length of each message, while more may come. */
+  recent: MessageSize[] | undefined;
   requestFile: string | undefined;
   responseFile: string | undefined;
 }
 
-interface PendingRow {
-  readonly entry: Entry;
-  record: ExchangeRecord;
-  bodies: DraftBodies;
-  isNew: boolean;
+interface MessageSize {
+  readonly n: number;
+  readonly data: { readonly length: number };
 }
 
 /** What a store on disk is made of. */
@@ -43,27 +45,33 @@ export interface SqliteStoreOptions {
   readonly database: typeof DatabaseSync;
   readonly path: string;
   readonly quota?: StoreQuota;
+  /** How many pages of 4 KiB the file may have; by default what the quota needs and half as much again. */
+  readonly pagesMax?: number;
   /** Hears once that nothing is recorded any more, and why. */
   readonly onProblem?: (problem: string) => void;
 }
 
 /**
  * The history in a SQLite file that belongs to one process, with large bodies in files beside it. Records are gathered and
- * written in one transaction; whoever reads, writes first. A state machine that reads better whole.
+ * written in one transaction by a thread of its own; whoever reads sees what waits for it as if it were written. A state
+ * machine that reads better whole.
  */
 export class SqliteStore implements ExchangeStore {
   readonly kind = "sqlite";
   readonly bodyFolder: string;
+  readonly #path: string;
+  /** For reading; the writer has its own. */
   readonly #db: DatabaseSync;
+  readonly #lock: DatabaseSync;
   readonly #quota: StoreQuota;
+  readonly #pagesMax: number;
   readonly #onProblem: ((problem: string) => void) | undefined;
   readonly #feed = new ChangeFeed();
   readonly #statements = new Map<string, StatementSync>();
   /** By id, oldest first. */
   readonly #entries = new Map<string, Entry>();
-  readonly #rows = new Map<number, PendingRow>();
-  readonly #newMessages = new Map<Entry, RecordedMessage[]>();
-  #pendingBytes = 0;
+  readonly #pending = new PendingWrites();
+  #writer: SqliteWriter | undefined;
   #bytes = 0;
   #seq = 0;
   #dropped = 0;
@@ -74,21 +82,28 @@ export class SqliteStore implements ExchangeStore {
 
   /** @throws the error of SQLite when the file is held by another process (errcode 5), damaged (11, 26) or out of reach */
   constructor(o: SqliteStoreOptions) {
-    this.#quota = o.quota ?? {
+    const { path, quota } = o;
+    this.#quota = quota ?? {
       bytesMax: INSPECTOR_LIMITS.STORE_BYTES_MAX,
       exchangesMax: INSPECTOR_LIMITS.STORE_EXCHANGES_MAX,
     };
+    this.#pagesMax = o.pagesMax ?? Math.ceil((this.#quota.bytesMax * 1.5) / 4_096) + 1_024;
     this.#onProblem = o.onProblem;
-    this.bodyFolder = o.path.replace(/\.db$/, ".bodies");
-    // SQLite gives the files beside it the same mode.
-    closeSync(openSync(o.path, "a", 0o600));
-    this.#db = new o.database(o.path, { timeout: 250 });
+    this.#path = path;
+    this.bodyFolder = path.replace(/\.db$/, ".bodies");
+    this.#lock = lockHistory(o.database, path.replace(/\.db$/, ".lock"));
+    let db: DatabaseSync | undefined;
     try {
-      prepareDatabase(this.#db);
+      // SQLite gives the files beside it the same mode.
+      closeSync(openSync(path, "a", 0o600));
+      db = new o.database(path, { timeout: 250 });
+      prepareDatabase(db);
       mkdirSync(this.bodyFolder, { recursive: true, mode: 0o700 });
+      this.#db = db;
       this.#load();
     } catch (error) {
-      this.#db.close();
+      db?.close();
+      this.#lock.close();
       throw error;
     }
   }
@@ -96,25 +111,18 @@ export class SqliteStore implements ExchangeStore {
   // ---- writing
 
   append(draft: DraftRecord, bodies: DraftBodies, messages: readonly RecordedMessage[]): ExchangeRecord | undefined {
-    if (this.#isClosed || this.#problem !== undefined || this.#pendingBytes > INSPECTOR_LIMITS.PENDING_BYTES_MAX) {
+    if (this.#isClosed || this.#problem !== undefined || this.#pending.weight > INSPECTOR_LIMITS.PENDING_BYTES_MAX) {
       this.countDropped();
       this.#forgetFiles(bodies);
       return undefined;
     }
     const id = uniqueId(draft.id, this.#entries);
     const record: ExchangeRecord = { ...draft, id, seq: ++this.#seq };
-    const entry: Entry = {
-      seq: record.seq,
-      bytes: 0,
-      messages: 0,
-      messagesDropped: 0,
-      messageBytes: 0,
-      requestFile: undefined,
-      responseFile: undefined,
-    };
+    const entry = newEntry(record.seq);
     this.#entries.set(id, entry);
     this.#put(entry, record, bodies, true);
     if (messages.length > 0) this.#gather(entry, messages);
+    this.#evict();
     this.#schedule();
     const shown = messages.length > 0 ? withCounts(record, entry) : record;
     if (this.#feed.isHeard) this.#feed.emit({ kind: "exchange", record: shown });
@@ -127,7 +135,9 @@ export class SqliteStore implements ExchangeStore {
       this.#forgetFiles(bodies);
       return undefined;
     }
-    this.#put(entry, record, bodies, this.#rows.get(entry.seq)?.isNew === true);
+    this.#put(entry, record, bodies, this.#pending.isUnwritten(entry.seq));
+    if (record.outcome !== Outcome.Open) entry.recent = undefined;
+    this.#evict();
     this.#schedule();
     const shown = withCounts(record, entry);
     this.#feed.emit({ kind: "exchange", record: shown });
@@ -139,32 +149,27 @@ export class SqliteStore implements ExchangeStore {
     const last = messages.at(-1);
     if (entry === undefined || last === undefined || this.#isClosed || this.#problem !== undefined) return;
     this.#gather(entry, messages);
+    this.#evict();
     this.#schedule();
     this.#feed.emit({ kind: "messages", id, lastN: last.n });
   }
 
   delete(id: string): boolean {
-    this.#flush();
     const entry = this.#entries.get(id);
-    if (entry === undefined) return false;
-    if (!this.#transact(() => this.#deleteRows(entry.seq, entry.seq))) return false;
+    if (entry === undefined || this.#isClosed) return false;
     this.#forget(id, entry);
+    this.#schedule();
     this.#feed.emit({ kind: "removed", id });
     return true;
   }
 
   clear(): void {
-    this.#flush();
-    if (!this.#transact(() => this.#db.exec("DELETE FROM exchanges; DELETE FROM messages;"))) return;
+    if (this.#isClosed) return;
     for (const [id, entry] of this.#entries) this.#forget(id, entry);
+    this.#pending.clear();
     // There is room again, where that was the trouble.
     this.#problem = undefined;
-    try {
-      // An empty database gives its space back in no time.
-      this.#db.exec("VACUUM");
-    } catch {
-      // The space is used again by what comes.
-    }
+    this.#flush();
     this.#feed.emit({ kind: "cleared" });
   }
 
@@ -176,35 +181,25 @@ export class SqliteStore implements ExchangeStore {
   // ---- reading
 
   get(id: string): ExchangeRecord | undefined {
-    this.#flush();
     const entry = this.#entries.get(id);
     if (entry === undefined) return undefined;
+    const pending = this.#pending.row(entry.seq);
+    if (pending !== undefined) return this.#read(pending.json);
     const row = this.#sql("SELECT record FROM exchanges WHERE seq = ?").get(entry.seq);
-    return row === undefined ? undefined : this.#read(row);
+    return row === undefined ? undefined : this.#read(toBuffer(row["record"]).toString("utf8"));
   }
 
   list(query: ListQuery): readonly ExchangeRecord[] {
-    this.#flush();
     const matches = query.filter === undefined ? undefined : createMatcher(query.filter);
-    const isUpwards = query.afterSeq !== undefined;
-    const sql = this.#sql(
-      `SELECT seq, record FROM exchanges WHERE seq > ? AND seq < ? ORDER BY seq ${isUpwards ? "ASC" : "DESC"} LIMIT ?`,
-    );
-    let after = query.afterSeq ?? 0;
-    let before = query.beforeSeq ?? Number.MAX_SAFE_INTEGER;
     const found: ExchangeRecord[] = [];
-    for (;;) {
-      const rows = sql.all(after, before, matches === undefined ? query.limit : SCAN_ROWS);
-      for (const row of rows) {
-        const record = this.#read(row);
-        if (isUpwards) after = record.seq;
-        else before = record.seq;
-        if (matches !== undefined && !matches(record)) continue;
-        found.push(record);
-        if (found.length >= query.limit) return found;
-      }
-      if (matches === undefined || rows.length < SCAN_ROWS) return found;
+    for (const json of this.#walk(query)) {
+      if (found.length >= query.limit) break;
+      const record = this.#read(json);
+      // What was deleted may still be in the file.
+      if (this.#entries.get(record.id)?.seq !== record.seq) continue;
+      if (matches === undefined || matches(record)) found.push(record);
     }
+    return found;
   }
 
   body(id: string, side: BodySide): Buffer | undefined {
@@ -214,17 +209,22 @@ export class SqliteStore implements ExchangeStore {
     if (body === undefined || !body.isStored || entry === undefined) return undefined;
     const file = side === "request" ? entry.requestFile : entry.responseFile;
     if (file !== undefined) return readBody(join(this.bodyFolder, file));
+    const pending = this.#pending.body(entry.seq, side);
+    if (pending !== undefined) return pending;
     const row = this.#sql(`SELECT ${side} AS body FROM exchanges WHERE seq = ?`).get(entry.seq);
     return toBuffer(row?.["body"]);
   }
 
   messages(id: string, afterN = 0, limit: number = INSPECTOR_LIMITS.MESSAGES_MAX): readonly RecordedMessage[] {
-    this.#flush();
     const entry = this.#entries.get(id);
     if (entry === undefined) return [];
-    return this.#sql("SELECT * FROM messages WHERE seq = ? AND n > ? ORDER BY n LIMIT ?")
-      .all(entry.seq, afterN, limit)
+    // What was let go may still be in the file, and what waits may be there already.
+    const after = Math.max(afterN, entry.recent?.[0] === undefined ? 0 : entry.recent[0].n - 1);
+    const pending = this.#pending.messages(entry.seq).filter(({ n }) => n > after);
+    const written = this.#sql("SELECT * FROM messages WHERE seq = ? AND n > ? AND n < ? ORDER BY n LIMIT ?")
+      .all(entry.seq, after, pending[0]?.n ?? Number.MAX_SAFE_INTEGER, limit)
       .map(readMessage);
+    return [...written, ...pending].slice(0, limit);
   }
 
   stats(): StoreStats {
@@ -245,38 +245,53 @@ export class SqliteStore implements ExchangeStore {
     if (this.#isClosed) return;
     this.#flush();
     this.#isClosed = true;
+    this.#writer?.close();
     this.#db.close();
+    this.#lock.close();
   }
 
   // ---- inside
 
   #put(entry: Entry, record: ExchangeRecord, bodies: DraftBodies, isNew: boolean): void {
-    const pending = this.#rows.get(entry.seq);
-    if (pending !== undefined) this.#pendingBytes -= inlineBytes(pending.bodies);
     entry.requestFile = fileName(bodies.request);
     entry.responseFile = fileName(bodies.response);
-    this.#rows.set(entry.seq, { entry, record, bodies, isNew });
-    this.#pendingBytes += inlineBytes(bodies);
     const bytes = headBytes(record) + sizeOf(bodies.request) + sizeOf(bodies.response) + entry.messageBytes;
     this.#bytes += bytes - entry.bytes;
     entry.bytes = bytes;
+    const { requestFile, responseFile, seq } = entry;
+    const isOpen = record.outcome === Outcome.Open;
+    const json = JSON.stringify(record);
+    // Messages are counted from their own rows.
+    const ownBytes = bytes - entry.messageBytes;
+    this.#pending.put({ seq, id: record.id, bytes: ownBytes, isOpen, requestFile, responseFile, json, bodies, isNew });
   }
 
   #gather(entry: Entry, messages: readonly RecordedMessage[]): void {
-    const gathered = this.#newMessages.get(entry) ?? [];
-    if (gathered.length === 0) this.#newMessages.set(entry, gathered);
-    for (const message of messages) {
-      gathered.push(message);
+    this.#pending.addMessages(entry.seq, messages);
+    entry.recent ??= [];
+    for (const { n, data } of messages) {
+      entry.recent.push({ n, data: { length: data.length } });
       entry.messages += 1;
-      entry.messageBytes += message.data.length;
-      entry.bytes += message.data.length;
-      this.#bytes += message.data.length;
-      this.#pendingBytes += message.data.length;
+      this.#weighMessage(entry, data.length);
     }
+    const isOver =
+      entry.messages > INSPECTOR_LIMITS.MESSAGES_MAX || entry.messageBytes > INSPECTOR_LIMITS.MESSAGES_BYTES_MAX;
+    if (!isOver) return;
+    const gone = entry.recent.splice(0, keepNewest(entry.recent));
+    for (const { data } of gone) this.#weighMessage(entry, -data.length);
+    entry.messages -= gone.length;
+    entry.messagesDropped += gone.length;
+    this.#pending.trim(entry.seq, gone.at(-1)?.n ?? 0);
+  }
+
+  #weighMessage(entry: Entry, bytes: number): void {
+    entry.messageBytes += bytes;
+    entry.bytes += bytes;
+    this.#bytes += bytes;
   }
 
   #schedule(): void {
-    if (this.#pendingBytes >= INSPECTOR_LIMITS.FLUSH_BYTES && !this.#isSoon) {
+    if (this.#pending.waitingWeight >= INSPECTOR_LIMITS.FLUSH_BYTES && !this.#isSoon) {
       this.#isSoon = true;
       // Not within the stream's own turn.
       setImmediate(() => this.#flush());
@@ -286,95 +301,50 @@ export class SqliteStore implements ExchangeStore {
     this.#timer.unref();
   }
 
+  /** Hands on what waits. */
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#isSoon = false;
-    if (this.#isClosed || (this.#rows.size === 0 && this.#newMessages.size === 0)) return;
-    const isWritten = this.#transact(() => {
-      for (const pending of this.#rows.values()) this.#writeRow(pending);
-      for (const [entry, messages] of this.#newMessages) this.#writeMessages(entry, messages);
-      this.#evict();
+    if (this.#isClosed || this.#pending.isEmpty) return;
+    this.#writer ??= new SqliteWriter({
+      path: this.#path,
+      pagesMax: this.#pagesMax,
+      onDone: (done) => this.#onWritten(done),
     });
-    if (!isWritten) this.#dropPending();
-    this.#rows.clear();
-    this.#newMessages.clear();
-    this.#pendingBytes = 0;
+    this.#writer.write(this.#pending.take());
   }
 
-  #dropPending(): void {
-    for (const { entry, record, isNew } of this.#rows.values()) {
-      if (!isNew) continue;
+  /** When a batch fails recording is over, and the tunnel hears nothing of it. */
+  #onWritten({ number, problem }: BatchDone): void {
+    const rows = this.#pending.settle(number);
+    if (problem === undefined) return;
+    for (const { id, seq, isNew } of rows) {
+      const entry = this.#entries.get(id);
+      if (!isNew || entry?.seq !== seq) continue;
       this.#dropped += 1;
-      if (this.#entries.has(record.id)) this.#forget(record.id, entry);
+      this.#forget(id, entry);
     }
-  }
-
-  #writeRow({ entry, record, bodies, isNew }: PendingRow): void {
-    const values: SQLInputValue[] = [
-      record.id,
-      entry.bytes,
-      record.outcome === Outcome.Open ? 1 : 0,
-      entry.requestFile ?? null,
-      entry.responseFile ?? null,
-      JSON.stringify(record),
-      Buffer.isBuffer(bodies.request) ? bodies.request : null,
-      Buffer.isBuffer(bodies.response) ? bodies.response : null,
-      entry.seq,
-    ];
-    if (isNew) {
-      this.#sql(
-        "INSERT INTO exchanges (id, bytes, is_open, request_file, response_file, record, request, response, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      ).run(...values);
-    } else {
-      this.#sql(
-        "UPDATE exchanges SET id = ?, bytes = ?, is_open = ?, request_file = ?, response_file = ?, record = ?, request = ?, response = ? WHERE seq = ?",
-      ).run(...values);
-    }
-  }
-
-  #writeMessages(entry: Entry, messages: readonly RecordedMessage[]): void {
-    const insert = this.#sql("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
-    for (const m of messages)
-      insert.run(entry.seq, m.n, m.direction, m.opcode, m.size, m.at, m.isWhole ? 1 : 0, m.data);
-    const isOver =
-      entry.messages > INSPECTOR_LIMITS.MESSAGES_MAX || entry.messageBytes > INSPECTOR_LIMITS.MESSAGES_BYTES_MAX;
-    if (!isOver) return;
-    const all = this.#sql("SELECT n, length(data) AS length FROM messages WHERE seq = ? ORDER BY n")
-      .all(entry.seq)
-      .map((row) => ({ n: Number(row["n"]), data: { length: Number(row["length"]) } }));
-    const gone = keepNewest(all);
-    let bytes = 0;
-    for (const { data } of all.slice(0, gone)) bytes += data.length;
-    this.#sql("DELETE FROM messages WHERE seq = ? AND n <= ?").run(entry.seq, all[gone - 1]?.n ?? 0);
-    entry.messages -= gone;
-    entry.messagesDropped += gone;
-    entry.messageBytes -= bytes;
-    entry.bytes -= bytes;
-    this.#bytes -= bytes;
+    const isNews = this.#problem === undefined;
+    this.#problem = problem;
+    if (isNews) this.#onProblem?.(problem);
+    this.#feed.emit({ kind: "stats" });
   }
 
   /** The oldest go until the quota is kept. */
   #evict(): void {
     const { exchangesMax, bytesMax } = this.#quota;
     if (this.#entries.size <= exchangesMax && this.#bytes <= bytesMax) return;
-    let last = 0;
     for (const [id, entry] of this.#entries) {
-      if (this.#entries.size <= exchangesMax && this.#bytes <= bytesMax) break;
+      if (this.#entries.size <= exchangesMax && this.#bytes <= bytesMax) return;
       this.#forget(id, entry);
-      last = entry.seq;
     }
-    this.#deleteRows(0, last);
-  }
-
-  #deleteRows(from: number, to: number): void {
-    this.#sql("DELETE FROM exchanges WHERE seq BETWEEN ? AND ?").run(from, to);
-    this.#sql("DELETE FROM messages WHERE seq BETWEEN ? AND ?").run(from, to);
   }
 
   #forget(id: string, entry: Entry): void {
     this.#entries.delete(id);
     this.#bytes -= entry.bytes;
+    this.#pending.delete(entry.seq);
     for (const file of [entry.requestFile, entry.responseFile])
       if (file !== undefined) unlink(join(this.bodyFolder, file), ignore);
   }
@@ -384,25 +354,33 @@ export class SqliteStore implements ExchangeStore {
       if (body !== undefined && !Buffer.isBuffer(body)) unlink(body.file, ignore);
   }
 
-  /** Runs one transaction; when it fails recording is over, and the tunnel hears nothing of it. @returns whether it was done */
-  #transact(work: () => void): boolean {
-    try {
-      this.#db.exec("BEGIN");
-      work();
-      this.#db.exec("COMMIT");
-      return true;
-    } catch (error) {
-      const isNews = this.#problem === undefined;
-      this.#problem = error instanceof Error ? error.message : String(error);
-      try {
-        // SQLite has rolled back already where the disk is full.
-        this.#db.exec("ROLLBACK");
-      } catch {
-        // Nothing was open.
+  /** The records of a list in its order, as JSON. */
+  *#walk({ afterSeq, beforeSeq = Number.MAX_SAFE_INTEGER }: ListQuery): Generator<string> {
+    const firstNew = this.#pending.firstNewSeq;
+    const fresh = this.#pending.newRows(afterSeq ?? 0, beforeSeq);
+    if (afterSeq === undefined) {
+      for (const row of fresh.reverse()) yield row.json;
+      yield* this.#walkFile(0, Math.min(beforeSeq, firstNew), "DESC");
+    } else {
+      yield* this.#walkFile(afterSeq, Math.min(beforeSeq, firstNew), "ASC");
+      for (const row of fresh) yield row.json;
+    }
+  }
+
+  *#walkFile(after: number, before: number, order: "ASC" | "DESC"): Generator<string> {
+    const sql = this.#sql(
+      `SELECT seq, record FROM exchanges WHERE seq > ? AND seq < ? ORDER BY seq ${order} LIMIT ${SCAN_ROWS}`,
+    );
+    let [low, high] = [after, before];
+    for (;;) {
+      const rows = sql.all(low, high);
+      for (const row of rows) {
+        const seq = Number(row["seq"]);
+        yield this.#pending.row(seq)?.json ?? toBuffer(row["record"]).toString("utf8");
+        if (order === "ASC") low = seq;
+        else high = seq;
       }
-      if (isNews) this.#onProblem?.(this.#problem);
-      this.#feed.emit({ kind: "stats" });
-      return false;
+      if (rows.length < SCAN_ROWS) return;
     }
   }
 
@@ -412,15 +390,10 @@ export class SqliteStore implements ExchangeStore {
     const files = new Set<string>();
     const open: Entry[] = [];
     for (const row of rows.iterate()) {
-      const entry: Entry = {
-        seq: Number(row["seq"]),
-        bytes: Number(row["bytes"]),
-        messages: 0,
-        messagesDropped: 0,
-        messageBytes: 0,
-        requestFile: toText(row["request_file"]),
-        responseFile: toText(row["response_file"]),
-      };
+      const entry = newEntry(Number(row["seq"]));
+      entry.bytes = Number(row["bytes"]);
+      entry.requestFile = toText(row["request_file"]);
+      entry.responseFile = toText(row["response_file"]);
       this.#entries.set(String(row["id"]), entry);
       this.#bytes += entry.bytes;
       this.#seq = entry.seq;
@@ -443,19 +416,21 @@ export class SqliteStore implements ExchangeStore {
       if (entry === undefined) continue;
       entry.messages = Number(row["count"]);
       entry.messagesDropped = Number(row["last"]) - entry.messages;
-      entry.messageBytes = Number(row["bytes"]);
+      this.#weighMessage(entry, Number(row["bytes"]));
     }
   }
 
   #endLeftOpen(entry: Entry): void {
     const row = this.#sql("SELECT record FROM exchanges WHERE seq = ?").get(entry.seq);
     if (row === undefined) return;
-    const record: ExchangeRecord = { ...this.#read(row), outcome: Outcome.Failed, error: "ERR_GGROK_SESSION_LOST" };
-    this.#sql("UPDATE exchanges SET is_open = 0, record = ? WHERE seq = ?").run(JSON.stringify(record), entry.seq);
+    const left = this.#read(toBuffer(row["record"]).toString("utf8"));
+    const record: ExchangeRecord = { ...left, outcome: Outcome.Failed, error: "ERR_GGROK_SESSION_LOST" };
+    const json = Buffer.from(JSON.stringify(record));
+    this.#sql("UPDATE exchanges SET is_open = 0, record = ? WHERE seq = ?").run(json, entry.seq);
   }
 
-  #read(row: Record<string, SQLOutputValue>): ExchangeRecord {
-    const record = JSON.parse(String(row["record"])) as ExchangeRecord;
+  #read(json: string): ExchangeRecord {
+    const record = JSON.parse(json) as ExchangeRecord;
     const entry = this.#entries.get(record.id);
     return entry === undefined || entry.messages === 0 ? record : withCounts(record, entry);
   }
@@ -468,6 +443,19 @@ export class SqliteStore implements ExchangeStore {
     }
     return statement;
   }
+}
+
+function newEntry(seq: number): Entry {
+  return {
+    seq,
+    bytes: 0,
+    messages: 0,
+    messagesDropped: 0,
+    messageBytes: 0,
+    recent: undefined,
+    requestFile: undefined,
+    responseFile: undefined,
+  };
 }
 
 /** Someone may have removed the file by hand. */
@@ -512,11 +500,6 @@ function fileName(body: Buffer | BodyFile | undefined): string | undefined {
 function sizeOf(body: Buffer | BodyFile | undefined): number {
   if (body === undefined) return 0;
   return Buffer.isBuffer(body) ? body.length : body.size;
-}
-
-function inlineBytes(bodies: DraftBodies): number {
-  const { request, response } = bodies;
-  return (Buffer.isBuffer(request) ? request.length : 0) + (Buffer.isBuffer(response) ? response.length : 0);
 }
 
 function ignore(): void {}

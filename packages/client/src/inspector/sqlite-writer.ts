@@ -1,0 +1,168 @@
+import { Worker } from "node:worker_threads";
+
+/** What one transaction does. Arrays are flat, and all bytes lie in one buffer: what is cloned between threads is cheap then. */
+export interface WriteBatch {
+  readonly number: number;
+  /** Everything goes first. */
+  readonly isClear: boolean;
+  /** `ROW_PARTS` of each: seq, id, bytes, open, request file, response file, new, and lengths of record, request, response. */
+  readonly rows: readonly (string | number | null)[];
+  /** `MESSAGE_PARTS` of each: seq, n, direction, opcode, size, at, whole, length of the data. */
+  readonly messages: readonly (string | number)[];
+  /** Seq, then the last message of it that goes. */
+  readonly trims: readonly number[];
+  /** First and last seq that go. */
+  readonly deletes: readonly number[];
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** How a transaction went. */
+export interface BatchDone {
+  readonly number: number;
+  /** Why it was not done. */
+  readonly problem?: string;
+}
+
+/** How many entries of `rows` belong to one. */
+export const ROW_PARTS = 10;
+/** How many entries of `messages` belong to one. */
+export const MESSAGE_PARTS = 8;
+
+/** What the thread is told at its start. */
+interface WriterData {
+  readonly path: string;
+  readonly pagesMax: number;
+  /** Set to 1 when the file is closed. */
+  readonly closed: Int32Array;
+}
+
+/** How long the end of an agent waits for its last records: a disk that does not answer must not keep the terminal. */
+const CLOSE_WAIT_MS = 3_000;
+
+/**
+ * Writes batches from a thread of its own: however long the disk takes, no byte of a visitor waits for it.
+ */
+export class SqliteWriter {
+  readonly #worker: Worker;
+  readonly #closed = new Int32Array(new SharedArrayBuffer(4));
+
+  /** @param onDone hears of each batch in order, and of number 0 when the thread itself fails */
+  constructor(o: { path: string; pagesMax: number; onDone: (done: BatchDone) => void }) {
+    const workerData: WriterData = { path: o.path, pagesMax: o.pagesMax, closed: this.#closed };
+    this.#worker = new Worker(`(${runWriter.toString()})()`, {
+      eval: true,
+      workerData,
+      // Two megabytes of young generation are plenty for one batch.
+      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 },
+    });
+    this.#worker.unref();
+    this.#worker.on("message", o.onDone);
+    this.#worker.on("error", (error) => {
+      o.onDone({ number: 0, problem: error instanceof Error ? error.message : String(error) });
+    });
+  }
+
+  write(batch: WriteBatch): void {
+    this.#worker.postMessage(batch, [batch.bytes.buffer]);
+  }
+
+  /** Returns when everything is in the file and the file is closed. */
+  close(): void {
+    this.#worker.removeAllListeners("message");
+    this.#worker.postMessage(undefined);
+    Atomics.wait(this.#closed, 0, 0, CLOSE_WAIT_MS);
+    void this.#worker.terminate();
+  }
+}
+
+/**
+ * The thread. It is started from its own text, since the agent is one file (ADR 3) that would otherwise be loaded whole a second
+ * time: so it may use nothing from outside of itself.
+ */
+function runWriter(): void {
+  // Node 22 says that its SQLite is experimental; the main thread knows.
+  process.emitWarning = (() => {}) as typeof process.emitWarning;
+  // CommonJS, as all text that is evaluated; the bundle has a `require` of the same name.
+  const load = process.getBuiltinModule;
+  const { DatabaseSync } = load("node:sqlite");
+  const { parentPort, workerData } = load("node:worker_threads");
+  const { path, pagesMax, closed } = workerData as WriterData;
+  if (parentPort === null) return;
+  const rowParts = 10;
+  const messageParts = 8;
+  // Nobody else writes; should somebody hold the file all the same, it is waited for.
+  const db = new DatabaseSync(path, { timeout: 60_000 });
+  db.exec("PRAGMA synchronous = OFF; PRAGMA journal_size_limit = 8388608");
+  db.exec(`PRAGMA max_page_count = ${pagesMax}`);
+  const insert = db.prepare(
+    "INSERT INTO exchanges (seq, id, bytes, is_open, request_file, response_file, record, request, response) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  );
+  const update = db.prepare(
+    "UPDATE exchanges SET id = ?2, bytes = ?3, is_open = ?4, request_file = ?5, response_file = ?6, record = ?7, request = ?8, response = ?9 WHERE seq = ?1",
+  );
+  const addMessage = db.prepare("INSERT OR REPLACE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  const trim = db.prepare("DELETE FROM messages WHERE seq = ? AND n <= ?");
+  const removeExchanges = db.prepare("DELETE FROM exchanges WHERE seq BETWEEN ? AND ?");
+  const removeMessages = db.prepare("DELETE FROM messages WHERE seq BETWEEN ? AND ?");
+
+  const apply = (batch: WriteBatch): void => {
+    let at = 0;
+    const take = (length: unknown): Uint8Array | null => {
+      if (typeof length !== "number" || length < 0) return null;
+      const part = batch.bytes.subarray(at, at + length);
+      at += length;
+      return part;
+    };
+    if (batch.isClear) db.exec("DELETE FROM exchanges; DELETE FROM messages");
+    const { rows, messages, trims, deletes } = batch;
+    for (let i = 0; i < rows.length; i += rowParts) {
+      const [seq = 0, id = "", bytes = 0, isOpen = 0, requestFile = null, responseFile = null] = rows.slice(i, i + 6);
+      const [record, request, response] = [take(rows[i + 7]), take(rows[i + 8]), take(rows[i + 9])];
+      const statement = rows[i + 6] === 1 ? insert : update;
+      statement.run(seq, id, bytes, isOpen, requestFile, responseFile, record, request, response);
+    }
+    for (let i = 0; i < messages.length; i += messageParts) {
+      const [seq = 0, n = 0, direction = "", opcode = "", size = 0, sentAt = 0, isWhole = 0, length = 0] =
+        messages.slice(i, i + messageParts);
+      addMessage.run(seq, n, direction, opcode, size, sentAt, isWhole, take(length));
+    }
+    for (let i = 0; i < trims.length; i += 2) trim.run(trims[i] ?? 0, trims[i + 1] ?? 0);
+    for (let i = 0; i < deletes.length; i += 2) {
+      removeExchanges.run(deletes[i] ?? 0, deletes[i + 1] ?? 0);
+      removeMessages.run(deletes[i] ?? 0, deletes[i + 1] ?? 0);
+    }
+  };
+
+  parentPort.on("message", (batch: WriteBatch | undefined) => {
+    if (batch === undefined) {
+      db.close();
+      Atomics.store(closed, 0, 1);
+      Atomics.notify(closed, 0);
+      parentPort.close();
+      return;
+    }
+    const done: { number: number; problem?: string } = { number: batch.number };
+    try {
+      db.exec("BEGIN IMMEDIATE");
+      apply(batch);
+      db.exec("COMMIT");
+    } catch (error) {
+      done.problem = error instanceof Error ? error.message : String(error);
+      try {
+        // SQLite has rolled back already where the disk is full.
+        db.exec("ROLLBACK");
+      } catch {
+        // Nothing was open.
+      }
+    }
+    if (batch.isClear && done.problem === undefined) {
+      try {
+        // An empty database gives its space back in no time.
+        db.exec("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+      } catch {
+        // The space is used again by what comes.
+      }
+    }
+    parentPort.postMessage(done);
+  });
+}
