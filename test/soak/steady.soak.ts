@@ -54,8 +54,9 @@ it(`stays level for ${MINUTES} minutes`, { timeout: (MINUTES + 3) * 60_000 }, as
   await tally.settled();
   await transfers;
   const slopes = Object.entries(samples).map(([name, of]) => {
-    const [first, last] = [of[0]?.value ?? 0, of.at(-1)?.value ?? 0];
-    return { name, slope: slopePerMinute(of), note: `${name} from ${first.toFixed(1)} to ${last.toFixed(1)} MiB` };
+    const slope = slopePerMinute(of);
+    const everyMinute = of.filter((_, i) => i % 12 === 0).map(({ value }) => Math.round(value));
+    return { name, slope, note: `${name} ${slope.toFixed(2)} MiB a minute: ${everyMinute.join(" ")} MiB` };
   });
   const note = `${tally}; ${slopes.map((each) => each.note).join("; ")}; files ${JSON.stringify(files)}`;
   console.log(note);
