@@ -105,6 +105,10 @@ export class RunningTunnel {
   get app(): AppWatch<Target> {
     return this.#app;
   }
+  /** What hands exchanges to its app now; undefined for a tunnel of TCP. */
+  get forwarder(): Forwarder | undefined {
+    return this.#plan.tcp === undefined ? this.#hands.http : undefined;
+  }
   /** The public address, once the relay gave one. */
   get url(): string | undefined {
     return this.#tunnel?.url;

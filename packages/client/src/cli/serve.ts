@@ -203,6 +203,7 @@ class Serving {
       isOnline: () => agent.isOnline,
       phase: () => agent.phase,
       latencyMs: () => agent.latencyMs,
+      forwarderOf: (name) => running.tunnels.find(({ plan }) => plan.name === name)?.forwarder,
       tunnels: () =>
         running.tunnels.map(({ plan, url, stats }) => ({
           name: plan.name,

@@ -77,6 +77,11 @@ export class Capture implements ExchangeTap {
     this.#head = head;
   }
 
+  /** The request id. */
+  get id(): string {
+    return this.#head.requestId;
+  }
+
   /** Recorded from its head on, since it may last for days. */
   get isLong(): boolean {
     return this.#kind !== "http";

@@ -1,11 +1,15 @@
 import type { ListenAddress } from "../config/values.ts";
 import type { OpenTap } from "../forward/exchange-tap.ts";
+import type { Forwarder } from "../forward/forwarder.ts";
 import type { InspectorSource } from "./agent-routes.ts";
 import { writeAgentState } from "./agent-state.ts";
+import type { Route } from "./api-route.ts";
 import type { ExchangeStore } from "./exchange-store.ts";
 import { openStore, storeKeys } from "./open-store.ts";
 import { Recorder, type VerifySignature } from "./recorder.ts";
+import { createReplayer } from "./replay.ts";
 import { type Inspector, startInspector } from "./server.ts";
+import { createToolRoutes } from "./tool-routes.ts";
 
 /** What is recorded, where, and how. */
 export interface InspectionOptions {
@@ -21,6 +25,12 @@ export interface InspectionOptions {
   readonly urlOf: (tunnel: string) => string | undefined;
   /** Hears in one line what the user should know. */
   readonly onNotice: (text: string) => void;
+}
+
+/** The ways to the apps, for what is sent again. */
+export interface ReplayWays {
+  /** Undefined: no such tunnel, or one without HTTP. */
+  forwarderOf(tunnel: string): Forwarder | undefined;
 }
 
 /** Records the exchanges of an agent and shows them on its local API. */
@@ -63,9 +73,13 @@ export class Inspection {
   }
 
   /** Starts the local API and says where it is, for programs of this user. */
-  async listen(address: ListenAddress, source: InspectorSource): Promise<Inspector> {
+  async listen(address: ListenAddress, source: InspectorSource & ReplayWays): Promise<Inspector> {
     const { store } = this;
-    const inspector = await startInspector({ address, source, ...(store !== undefined && { store }) });
+    const inspector = await startInspector({
+      address,
+      source,
+      ...(store !== undefined && { store, routes: this.#createTools(store, source) }),
+    });
     this.#inspector = inspector;
     this.#removeState = writeAgentState(this.#options.stateDir, this.#key, {
       url: inspector.origin,
@@ -74,6 +88,17 @@ export class Inspection {
       folder: this.#options.folder,
     });
     return inspector;
+  }
+
+  #createTools(store: ExchangeStore, source: InspectorSource & ReplayWays): Route[] {
+    const replayer = createReplayer({
+      store,
+      tunnels: () => source.tunnels().map(({ name }) => name),
+      forwarderOf: (tunnel) => source.forwarderOf(tunnel),
+      openTap: (tunnel) => this.openTap(tunnel),
+      markReplay: (id, originalId) => this.#recorder?.expectReplay(id, originalId),
+    });
+    return createToolRoutes({ store, replayer, version: source.version });
   }
 
   /** Writes what waits and lets go of everything. The tunnels have ended before. */

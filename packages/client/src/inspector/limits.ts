@@ -32,6 +32,12 @@ export const INSPECTOR_LIMITS = {
   API_BODY_BYTES_MAX: 134_217_728,
   /** Exchanges in one answer of the list. */
   LIST_MAX: 1_000,
+  /** Entries of a HAR that are taken at a time: as many as a history has. */
+  HAR_ENTRIES_MAX: 10_000,
+  /** Times one call sends a request again. */
+  REPLAYS_MAX: 100,
+  /** How long a call waits for the answer to a replay before it says that it is still open. */
+  REPLAY_WAIT_MS: 30_000,
   /** Pages that follow the events at a time. */
   EVENT_READERS_MAX: 32,
   /** Bytes that may wait for a page that does not read; it is cut off and asks again from where it was. */

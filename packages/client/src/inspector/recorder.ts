@@ -1,7 +1,7 @@
 import type { OpenTap } from "../forward/exchange-tap.ts";
 import type { BodyRules } from "./body-collector.ts";
 import { Capture, type CaptureSink } from "./capture.ts";
-import type { DraftBodies, DraftRecord, SignatureVerdict } from "./exchange-record.ts";
+import { type DraftBodies, type DraftRecord, Outcome, type SignatureVerdict } from "./exchange-record.ts";
 import type { ExchangeStore } from "./exchange-store.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
@@ -35,6 +35,8 @@ export class Recorder implements CaptureSink {
   readonly #withMessages = new Set<Capture>();
   #timer: NodeJS.Timeout | undefined;
   #files = 0;
+  /** What is about to come, and the exchange it repeats. */
+  readonly #replays = new Map<string, string>();
 
   constructor(o: RecorderOptions) {
     this.#store = o.store;
@@ -55,6 +57,14 @@ export class Recorder implements CaptureSink {
   /** What listens to the exchanges of one tunnel. */
   openTap(tunnel: string): OpenTap {
     return (head) => new Capture(this, tunnel, head);
+  }
+
+  /** Says of what an exchange that is about to come is a replay. */
+  expectReplay(id: string, originalId: string): void {
+    this.#replays.set(id, originalId);
+    // What is never recorded, in a tunnel that is not, must not stay for ever.
+    const [oldest] = this.#replays.keys();
+    if (this.#replays.size > INSPECTOR_LIMITS.REPLAYS_MAX * 10 && oldest !== undefined) this.#replays.delete(oldest);
   }
 
   /** Hands on what waits. The exchanges have ended before. */
@@ -90,6 +100,7 @@ export class Recorder implements CaptureSink {
   }
 
   onDropped(capture: Capture): void {
+    if (this.#replays.size > 0) this.#replays.delete(capture.id);
     this.#withMessages.delete(capture);
     this.#store.countDropped();
     // Half an exchange is worse than none: one would take it for what was sent.
@@ -97,7 +108,12 @@ export class Recorder implements CaptureSink {
   }
 
   #describe(capture: Capture): DraftRecord {
-    return capture.describe(this.#urlOf(capture.tunnel) ?? "");
+    const draft = capture.describe(this.#urlOf(capture.tunnel) ?? "");
+    if (this.#replays.size === 0) return draft;
+    const replayOf = this.#replays.get(draft.id);
+    if (replayOf === undefined) return draft;
+    if (draft.outcome !== Outcome.Open) this.#replays.delete(draft.id);
+    return { ...draft, replayOf };
   }
 
   #judge(draft: DraftRecord, bodies: DraftBodies): SignatureVerdict | undefined {
