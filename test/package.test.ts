@@ -55,6 +55,8 @@ describe("the packed agent", () => {
         "package/dist/ggrok.js",
         "package/dist/index.d.ts",
         "package/dist/licenses.txt",
+        "package/README.md",
+        "package/LICENSE",
       ]),
     );
     expect(files.filter((file) => file.endsWith(".js"))).toHaveLength(2);
