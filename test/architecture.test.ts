@@ -39,7 +39,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["bin.ts"],
   ],
   client: [
-    ["errors.ts", "types.ts", "version.ts"],
+    ["errors.ts", "stream-duplex.ts", "types.ts", "version.ts"],
     ["config/"],
     // Also how the agent gets to the relay through someone else's proxy.
     ["proxy/"],

@@ -1,34 +1,18 @@
-import { Duplex } from "node:stream";
-import {
-  errorCodeOfReset,
-  GgrokError,
-  type MuxStream,
-  ResetCode,
-  type ResponseHead,
-  type StreamHandler,
-  type StreamReset,
-} from "@ggrok/protocol";
+import { errorCodeOfReset, GgrokError, ResetCode, type ResponseHead, type StreamReset } from "@ggrok/protocol";
+import { StreamDuplex } from "../stream-duplex.ts";
 
 /**
- * A stream of a session as a Duplex, each direction with its own end. Emits `connect` when the other end has answered, and
- * `close` in any case; a reset is an error whose `code` says why.
+ * A connection through a TCP tunnel. Emits `connect` when the app has taken it, and `close` in any case; a reset is an
+ * error whose `code` says why.
  */
-export class MuxDuplex extends Duplex implements StreamHandler {
-  #stream: MuxStream | undefined;
-  #isFull = false;
-  #onRoom: ((error?: Error) => void) | undefined;
-  #hasRemoteEnded = false;
-
+export class MuxDuplex extends StreamDuplex {
   constructor() {
-    super({ allowHalfOpen: true });
+    super({
+      resetCode: ResetCode.VisitorLeft,
+      errorOfReset,
+      errorOfLateWrite: () => new GgrokError("ERR_GGROK_SESSION_LOST"),
+    });
   }
-
-  /** Gives it its stream; called once, before anything is read or written. */
-  attach(stream: MuxStream): void {
-    this.#stream = stream;
-  }
-
-  // ---- the stream
 
   onHead(head: ResponseHead, fin: boolean): void {
     if (head.status !== 200) {
@@ -36,75 +20,12 @@ export class MuxDuplex extends Duplex implements StreamHandler {
       return;
     }
     this.emit("connect");
-    if (fin) this.#endReading();
-  }
-
-  onData(chunk: Buffer, fin: boolean): boolean {
-    const hasRoom = chunk.length === 0 || this.push(chunk);
-    if (fin) this.#endReading();
-    return hasRoom;
-  }
-
-  onTrailers(): void {
-    this.#endReading();
-  }
-
-  onDrain(): void {
-    this.#isFull = false;
-    const done = this.#onRoom;
-    this.#onRoom = undefined;
-    done?.();
-  }
-
-  onReset(reset: StreamReset): void {
-    this.destroy(errorOfReset(reset));
-  }
-
-  onStopSending(): void {
-    // The answer is whole; what would still be written reaches nobody.
-    this.onDrain();
-  }
-
-  // ---- the Duplex
-
-  override _read(): void {
-    this.#stream?.resume();
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    const stream = this.#stream;
-    if (stream === undefined || stream.isClosed) {
-      done(new GgrokError("ERR_GGROK_SESSION_LOST"));
-      return;
-    }
-    this.#isFull = !stream.write(chunk);
-    if (this.#isFull) this.#onRoom = done;
-    else done();
-  }
-
-  override _final(done: (error?: Error | null) => void): void {
-    this.#stream?.end();
-    done();
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    const waiting = this.#onRoom;
-    this.#onRoom = undefined;
-    waiting?.(error ?? undefined);
-    const stream = this.#stream;
-    // What was written to its end is still delivered when the other end has ended too.
-    if (stream !== undefined && !(stream.localEnded && this.#hasRemoteEnded)) stream.reset(ResetCode.VisitorLeft);
-    done(error);
-  }
-
-  #endReading(): void {
-    this.#hasRemoteEnded = true;
-    this.push(null);
+    if (fin) this.endReading();
   }
 }
 
 /** The failure a RESET stands for, with the other end's words where they say more than the table. */
-export function errorOfReset(reset: StreamReset): GgrokError {
+function errorOfReset(reset: StreamReset): GgrokError {
   const code = errorCodeOfReset(reset.code);
   const row = new GgrokError(code);
   const isTold = reset.message !== "" && reset.message !== row.message;

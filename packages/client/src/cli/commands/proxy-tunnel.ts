@@ -3,8 +3,8 @@ import { Agent } from "../../agent/agent.ts";
 import { EventHub } from "../../agent/events.ts";
 import { loadAgentId } from "../../agent/identity.ts";
 import { describeSelf } from "../../compose.ts";
+import { acceptStream } from "../../proxy/accept-stream.ts";
 import type { ForwardProxy } from "../../proxy/proxy.ts";
-import { StreamDuplex } from "../../proxy/stream-duplex.ts";
 import { CLIENT_VERSION } from "../../version.ts";
 import { type Context, pickToken, pickWay, type RelayFlags, requireRelay } from "../context.ts";
 import type { Io } from "../io.ts";
@@ -61,7 +61,7 @@ export async function composeProxyTunnel(
             ...(flags.cidrAllow.length > 0 && { cidrAllow: flags.cidrAllow }),
             ...(flags.cidrDeny.length > 0 && { cidrDeny: flags.cidrDeny }),
           },
-          onConnection: (stream, _head, fin) => o.proxy.handle(new StreamDuplex(stream, fin)),
+          onConnection: (stream, _head, fin) => o.proxy.handle(acceptStream(stream, fin)),
         },
       },
     ],
