@@ -15,10 +15,25 @@ const programs = {
     elsewhere:
       "Chromium or Chrome: https://www.chromium.org/getting-involved/download-chromium/, `brew install --cask chromium`, `dnf install chromium`",
   },
+  caddy: {
+    commands: ["caddy"],
+    packages: ["caddy"],
+    elsewhere: "Caddy: https://caddyserver.com/docs/install, `brew install caddy`",
+  },
   faketime: {
     commands: ["faketime"],
     packages: ["faketime"],
     elsewhere: "faketime: https://github.com/wolfcw/libfaketime",
+  },
+  nginx: {
+    commands: ["nginx"],
+    packages: ["nginx-light"],
+    elsewhere: "nginx: https://nginx.org/en/download.html, `brew install nginx`",
+  },
+  pebble: {
+    commands: ["pebble"],
+    packages: ["pebble"],
+    elsewhere: "pebble, the ACME test server: https://github.com/letsencrypt/pebble",
   },
   prlimit: { commands: ["prlimit"], packages: ["util-linux"], elsewhere: "prlimit: part of util-linux" },
   script: { commands: ["script"], packages: ["bsdutils"], elsewhere: "script: part of util-linux" },
@@ -54,19 +69,27 @@ const programs = {
   },
   ssh: { commands: ["ssh"], packages: ["openssh-client"], elsewhere: "OpenSSH's client: https://www.openssh.com" },
   sshd: { commands: ["sshd"], packages: ["openssh-server"], elsewhere: "OpenSSH's server: https://www.openssh.com" },
+  systemd: {
+    commands: ["systemd-analyze"],
+    packages: ["systemd"],
+    elsewhere: "systemd-analyze: part of systemd, on Linux only",
+  },
   openssl: { commands: ["openssl"], packages: ["openssl"], elsewhere: "openssl: https://www.openssl.org" },
   curl: { commands: ["curl"], packages: ["curl"], elsewhere: "curl: https://curl.se/download.html" },
 };
 
 /** What `npm test` needs. */
 export const TEST_PROGRAMS = [
+  "caddy",
   "chromium",
   "curl",
   "django",
   "faketime",
   "mariadb",
   "microsocks",
+  "nginx",
   "openssl",
+  "pebble",
   "postgres",
   "prlimit",
   "psql",
@@ -76,6 +99,7 @@ export const TEST_PROGRAMS = [
   "script",
   "ssh",
   "sshd",
+  "systemd",
 ];
 
 function postgresFolders() {
