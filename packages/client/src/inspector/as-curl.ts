@@ -18,7 +18,9 @@ export function asCurl(request: PortableRequest): string {
   const lines = [
     `curl ${[...flagsOf(url), ...methodFlags(method, hasBody || isEmptyForm)].join(" ")}${quoteForShell(url)}`,
   ];
-  if (bareTarget !== undefined) lines.push(`--request-target ${quoteForShell(bareTarget)}`);
+  // curl encodes what is above 0x7F in a URL, and sends a target as it is.
+  const exact = bareTarget ?? (/[\x80-\xff]/.test(url) ? url.slice(new URL(url).origin.length) : undefined);
+  if (exact !== undefined) lines.push(`--request-target ${quoteForShell(exact)}`);
   for (const name of OWN_FIELDS) {
     if (getField(fields, name.toLowerCase()) === undefined) lines.push(`-H '${name}:'`);
   }
