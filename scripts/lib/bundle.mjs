@@ -39,6 +39,20 @@ const lean = {
 };
 
 /**
+ * Takes Node's own modules where they are first needed. An `import` of one evaluates everything it exports, for node:http
+ * its WebSocket and with that a whole HTTP client: more than the rest of the agent's start.
+ */
+const builtins = {
+  name: "builtins",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: "builtin" }));
+    onLoad({ filter: /.*/, namespace: "builtin" }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+    }));
+  },
+};
+
+/**
  * The agent: one file with everything in it, the library's exports and `run` for the command line (ADR 3).
  * `run` reaches the command line by a dynamic import, so that who uses the library alone does not evaluate it.
  */
@@ -54,7 +68,7 @@ export async function bundleClient(dist) {
     },
     outfile: join(dist, "ggrok.js"),
     minify: true,
-    plugins: [lean],
+    plugins: [lean, builtins],
     // Optional natives of ws, looked up at run time when they are there.
     external: ["bufferutil", "utf-8-validate"],
   });
