@@ -270,6 +270,12 @@ describe("getting online", () => {
     expect(notices).toHaveLength(1);
   });
 
+  it("ends with the reason when a tunnel has more rules than a message can carry", async () => {
+    const cidrAllow = Array.from({ length: 10_000 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`);
+    const { agent } = start(new FakeRelay(), { spec: { options: { cidrAllow } } });
+    expect(await agent.ended).toMatchObject({ code: "ERR_GGROK_CONFIG_INVALID", exitCode: 3 });
+  });
+
   it("never replaces a name that was asked for", async () => {
     const relay = new FakeRelay();
     relay.onBind = (_side, bind) => ({

@@ -508,7 +508,13 @@ export class Agent {
   }
 
   #bind(link: Link, tunnel: Tunnel): void {
-    link.session.sendControl(tunnel.bindMessage(link.welcome.domain !== undefined));
+    try {
+      link.session.sendControl(tunnel.bindMessage(link.welcome.domain !== undefined));
+    } catch (error) {
+      if (!(error instanceof GgrokError)) throw error;
+      // More rules than a message can carry: no other try would go better. Later, since the welcome is not dealt with yet.
+      queueMicrotask(() => this.#lose(tunnel, error));
+    }
   }
 
   #announce(tunnel: Tunnel): void {
