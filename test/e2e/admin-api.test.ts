@@ -254,37 +254,6 @@ describe("the relay at a glance", () => {
   });
 });
 
-describe("the description", () => {
-  it("has every route with its operation, its answers and its right", async () => {
-    await using world = await AdminWorld.start();
-    const { body } = await world.api("GET", "/openapi.json");
-    expect(body).toMatchObject({ openapi: "3.1.0", security: [{ admin: [] }] });
-    const paths = body["paths"] as Record<string, Record<string, Row>>;
-    const operations = Object.entries(paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => `${method} ${path} ${String(operation["operationId"])}`),
-    );
-    const prefix = "/$$ggrok/api/v1";
-    expect(operations.sort()).toEqual(
-      [
-        `get ${prefix}/status getStatus`,
-        `get ${prefix}/tokens listTokens`,
-        `post ${prefix}/tokens createToken`,
-        `get ${prefix}/tokens/{token} getToken`,
-        `delete ${prefix}/tokens/{token} revokeToken`,
-        `get ${prefix}/reservations listReservations`,
-        `post ${prefix}/reservations reserve`,
-        `delete ${prefix}/reservations/{name} releaseReservation`,
-        `get ${prefix}/sessions listSessions`,
-        `get ${prefix}/sessions/{session} getSession`,
-        `delete ${prefix}/sessions/{session} disconnectSession`,
-        `get ${prefix}/tunnels listTunnels`,
-        `get ${prefix}/tunnels/{tunnel} getTunnel`,
-        `delete ${prefix}/tunnels/{tunnel} disconnectTunnel`,
-      ].sort(),
-    );
-  });
-});
-
 describe("the question of a front end that gets certificates on demand", () => {
   it("is answered yes for the relay's own hosts, live tunnels and reserved names alone", async () => {
     await using world = await AdminWorld.start({ publicUrl: "https://relay.example" });

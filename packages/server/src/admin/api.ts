@@ -13,7 +13,7 @@ import { RESERVED_PREFIX } from "../listener/host.ts";
 import type { NameRules } from "../registry/names.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Store } from "../store/store.ts";
-import { sendProblem } from "./problem.ts";
+import { problemView, sendProblem } from "./problem.ts";
 import { addReservationRoutes } from "./routes/reservations.ts";
 import { addSessionRoutes, type Sessions } from "./routes/sessions.ts";
 import { addStatusRoute } from "./routes/status.ts";
@@ -63,6 +63,12 @@ export function createApi(deps: ApiDeps): FastifyPluginAsync {
         security: [{ admin: [] }],
       },
       transform: jsonSchemaTransform,
+    });
+    // Every route can answer with these: the right is asked for before it, its input is read before it.
+    app.addHook("onRoute", ({ schema }) => {
+      if (schema === undefined || schema.hide === true) return;
+      const read = schema.body === undefined ? {} : { 400: problemView };
+      schema.response = { ...(schema.response as Record<string, unknown>), ...read, 401: problemView };
     });
     const api = app.withTypeProvider<ZodTypeProvider>();
     addStatusRoute(api, deps);
