@@ -75,16 +75,27 @@ const programs = {
     elsewhere: "systemd-analyze: part of systemd, on Linux only",
   },
   openssl: { commands: ["openssl"], packages: ["openssl"], elsewhere: "openssl: https://www.openssl.org" },
+  bashCompletion: {
+    // No program: what bash's completion scripts build upon.
+    commands: ["bash_completion"],
+    folders: () => ["/usr/share/bash-completion", "/opt/homebrew/share/bash-completion"],
+    packages: ["bash-completion"],
+    elsewhere: "bash-completion: https://github.com/scop/bash-completion, `brew install bash-completion@2`",
+  },
+  fish: { commands: ["fish"], packages: ["fish"], elsewhere: "fish: https://fishshell.com" },
+  zsh: { commands: ["zsh"], packages: ["zsh"], elsewhere: "zsh: https://www.zsh.org" },
   curl: { commands: ["curl"], packages: ["curl"], elsewhere: "curl: https://curl.se/download.html" },
 };
 
 /** What `npm test` needs. */
 export const TEST_PROGRAMS = [
   "caddy",
+  "bashCompletion",
   "chromium",
   "curl",
   "django",
   "faketime",
+  "fish",
   "mariadb",
   "microsocks",
   "nginx",
@@ -100,6 +111,7 @@ export const TEST_PROGRAMS = [
   "ssh",
   "sshd",
   "systemd",
+  "zsh",
 ];
 
 function postgresFolders() {

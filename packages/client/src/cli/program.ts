@@ -2,6 +2,8 @@ import { Command, CommanderError, Help } from "@commander-js/extra-typings";
 import { GgrokError } from "@ggrok/protocol";
 import { CLIENT_VERSION } from "../version.ts";
 import { addAuthtoken, checkConfig, printConfigPath, setRelay } from "./commands/config.ts";
+import { editConfig } from "./commands/config-edit.ts";
+import { importConfig } from "./commands/config-import.ts";
 import { addConnect } from "./commands/connect.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addHttp } from "./commands/http.ts";
@@ -25,6 +27,13 @@ export async function runProgram(argv: readonly string[], io: Io): Promise<numbe
   };
   const program = buildProgram(io, setCode, command);
   try {
+    if (own[0] === "completion" || own[0] === "complete") {
+      const { addCompletion } = await import("./commands/completion.ts");
+      addCompletion(program, io);
+      await program.parseAsync([...argv], { from: "user" });
+      return outcome.code;
+    }
+    describeCompletion(program);
     if (command !== undefined && own[0] !== "http")
       throw new UsageError(`a command behind -- belongs to \`ggrok http\`, not to \`ggrok ${own[0] ?? ""}\``);
     await program.parseAsync(normalizeArguments(own), { from: "user" });
@@ -113,10 +122,33 @@ function addConfig(program: Command, io: Io, setCode: (code: number) => void): v
     .option("--config <file>", "check this file only")
     .action((flags: RelayFlags) => setCode(checkConfig(flags, io)));
   config
+    .command("edit")
+    .description("open the configuration file in VISUAL or EDITOR, and check it after")
+    .option("--config <file>", "another file")
+    .action(async (flags: RelayFlags) => setCode(await editConfig(flags, io)));
+  config
+    .command("import")
+    .summary("take over the endpoints of an ngrok.yml")
+    .description("take over the endpoints of an ngrok.yml; what has no counterpart here is named")
+    .argument("[file]", "an ngrok configuration (default: where ngrok keeps it)")
+    .option("--config <file>", "add them to this file")
+    .action((file: string | undefined, flags: RelayFlags) => setCode(importConfig(file, flags, io)));
+  config
     .command("path")
     .description("print where the configuration file is")
     .option("--config <file>", "another file")
     .action((flags: RelayFlags) => setCode(printConfigPath(flags, io)));
+}
+
+/** For the help alone: the command itself is loaded when it is asked for. */
+function describeCompletion(program: Command): void {
+  program
+    .command("completion")
+    .summary("print a script that completes commands in your shell")
+    .description(
+      "print a script that completes commands in your shell\n\nbash: source <(ggrok completion bash)\nzsh:  source <(ggrok completion zsh)\nfish: ggrok completion fish | source",
+    )
+    .argument("<shell>", "bash, zsh, fish or powershell");
 }
 
 /** What stands behind `--` is a command of the user's, with options of its own. */

@@ -37,6 +37,8 @@ tunnels:
     addr: https://localhost:8443
     subdomain: demo
     basic_auth: ["me:secret"]
+    ip_restriction: { allow_cidrs: [10.0.0.0/8], deny_cidrs: [10.1.0.0/16] }
+    oauth: { provider: google }
     host_header: rewrite
     inspect: false
     request_header:
@@ -73,6 +75,9 @@ describe("importNgrok", () => {
         {
           name: "web",
           url: "demo",
+          basic_auth: ["me:secret"],
+          cidr_allow: ["10.0.0.0/8"],
+          cidr_deny: ["10.1.0.0/16"],
           inspect: false,
           request_headers: { add: ["X-A: 1"], remove: ["X-B"] },
           upstream: { url: "https://localhost:8443", host_header: "rewrite" },
@@ -82,7 +87,7 @@ describe("importNgrok", () => {
     });
     expect(dropped.join("\n")).toMatch(/authtoken: .*ggrok login/);
     expect(dropped.join("\n")).toMatch(/region: /);
-    expect(dropped.join("\n")).toMatch(/tunnels\.web\.basic_auth: what it guards is open here/);
+    expect(dropped.join("\n")).toMatch(/tunnels\.web\.oauth: what it guards is open here/);
     expect(dropped).toHaveLength(3);
   });
 

@@ -115,16 +115,7 @@ interface TunnelKey {
   readonly drop: Drop;
 }
 
-const GUARDS = new Set([
-  "basic_auth",
-  "auth",
-  "oauth",
-  "oidc",
-  "ip_restriction",
-  "mutual_tls_cas",
-  "verify_webhook",
-  "policy",
-]);
+const GUARDS = new Set(["oauth", "oidc", "mutual_tls_cas", "verify_webhook", "policy"]);
 
 const TUNNEL_KEYS: Readonly<Record<string, (o: TunnelKey) => void>> = {
   proto() {},
@@ -139,6 +130,17 @@ const TUNNEL_KEYS: Readonly<Record<string, (o: TunnelKey) => void>> = {
     result["url"] = `tcp://${String(value)}`;
   },
   pooling_enabled: renamed("pooling_enabled"),
+  basic_auth: renamed("basic_auth"),
+  auth({ value, result }) {
+    result["basic_auth"] = [value];
+  },
+  ip_restriction({ value, result, path, drop }) {
+    for (const [key, networks] of entries(value)) {
+      if (key === "allow_cidrs") result["cidr_allow"] = networks;
+      else if (key === "deny_cidrs") result["cidr_deny"] = networks;
+      else drop(`${path}.${key}`, REASON_UNKNOWN);
+    }
+  },
   inspect({ value, result }) {
     if (value === false) result["inspect"] = false;
   },
