@@ -1,4 +1,5 @@
-// Types and the protocol's JavaScript come from tsc; the two published packages are bundled by esbuild from source.
+// Types and the protocol's JavaScript come from tsc; the two published packages and the inspector's page are bundled by
+// esbuild from source.
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -20,10 +21,13 @@ async function build() {
   const sources = await sourcesOfBuild();
   await nodeOrThrow("tsc", [tool.tsc, "-b", "packages/protocol", "packages/server", "packages/client"]);
   const { bundleClient, bundleServer, endBundler } = await import("./lib/bundle.mjs");
+  const { buildPage } = await import("./lib/page.mjs");
   const { copyDeclarations } = await import("./lib/declarations.mjs");
   for (const name of PUBLISHED) await rm(outputOf(name), { recursive: true, force: true });
   try {
-    await Promise.all([bundleClient(outputOf("client")), bundleServer(outputOf("server"))]);
+    // The agent carries the page, so the page comes first.
+    const page = await buildPage();
+    await Promise.all([bundleClient(outputOf("client"), page), bundleServer(outputOf("server"))]);
   } finally {
     await endBundler();
   }

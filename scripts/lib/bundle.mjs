@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
 import { build, stop } from "esbuild";
+import { carriedPage } from "./page.mjs";
 import { root } from "./run.mjs";
 
 const shared = {
@@ -54,9 +55,10 @@ const builtins = {
 
 /**
  * The agent: one file with everything in it, the library's exports and `run` for the command line (ADR 3).
+ * It carries the inspector's page, whose parts are those of the other bundle.
  * `run` reaches the command line by a dynamic import, so that who uses the library alone does not evaluate it.
  */
-export async function bundleClient(dist) {
+export async function bundleClient(dist, page) {
   const source = join(root, "packages", "client", "src");
   const { metafile } = await build({
     ...shared,
@@ -68,11 +70,11 @@ export async function bundleClient(dist) {
     },
     outfile: join(dist, "ggrok.js"),
     minify: true,
-    plugins: [lean, builtins],
+    plugins: [lean, builtins, carriedPage],
     // Optional natives of ws, looked up at run time when they are there.
     external: ["bufferutil", "utf-8-validate"],
   });
-  await writeFile(join(dist, "licenses.txt"), await licenses(metafile));
+  await writeFile(join(dist, "licenses.txt"), await licenses([metafile, page]));
 }
 
 /** The relay: its own sources and the protocol's; everything else is an ordinary dependency. */
@@ -97,9 +99,9 @@ export async function endBundler() {
 }
 
 /** The licence texts of everything bundled, as MIT and ISC ask for. */
-async function licenses(metafile) {
+async function licenses(metafiles) {
   const folders = new Set();
-  for (const input of Object.keys(metafile.inputs)) {
+  for (const input of metafiles.flatMap(({ inputs }) => Object.keys(inputs))) {
     const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input.split(sep).join("/"));
     if (match?.[1] !== undefined) folders.add(match[1]);
   }

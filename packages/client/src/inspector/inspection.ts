@@ -6,6 +6,7 @@ import { writeAgentState } from "./agent-state.ts";
 import type { Route } from "./api-route.ts";
 import type { ExchangeStore } from "./exchange-store.ts";
 import { openStore, storeKeys } from "./open-store.ts";
+import { loadPage } from "./page.ts";
 import { Recorder, type VerifySignature } from "./recorder.ts";
 import { createReplayer } from "./replay.ts";
 import { type Inspector, startInspector } from "./server.ts";
@@ -78,6 +79,7 @@ export class Inspection {
     const inspector = await startInspector({
       address,
       source,
+      loadPage,
       ...(store !== undefined && { store, routes: this.#createTools(store, source) }),
     });
     this.#inspector = inspector;

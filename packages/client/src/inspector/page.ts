@@ -13,6 +13,27 @@ export interface Page {
   asset(name: string): PageFile | undefined;
 }
 
+const TYPES: Readonly<Record<string, string>> = {
+  "page.js": "text/javascript; charset=utf-8",
+  "page.css": "text/css; charset=utf-8",
+};
+
+/** The page as the local API serves it. */
+export async function loadPage(): Promise<Page | undefined> {
+  // Half of what the agent's code weighs otherwise: evaluated when somebody looks at it.
+  const { readBuiltPage } = await import("./built-page.ts");
+  const files = await readBuiltPage();
+  if (files === undefined) return undefined;
+  const assets = new Map(Object.entries(files).filter(([name]) => name !== "index.html"));
+  return {
+    index: files["index.html"],
+    asset: (name) => {
+      const content = assets.get(name);
+      return content === undefined ? undefined : { type: TYPES[name] ?? "application/octet-stream", content };
+    },
+  };
+}
+
 /** The page with the token of this run, which it sends with what changes something. */
 export function renderPage(page: Page, token: string): string {
   return page.index.replace(/(<meta name="ggrok-token" content=")[^"]*(")/, `$1${token}$2`);
