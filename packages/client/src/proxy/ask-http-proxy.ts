@@ -41,7 +41,7 @@ export function basicAuthorization(proxy: ProxyAddress): string | undefined {
 }
 
 /** What a 407 means, said so that the reader knows what to change. */
-export function describeLogin(proxy: ProxyAddress, challenges: readonly string[]): string {
+function describeLogin(proxy: ProxyAddress, challenges: readonly string[]): string {
   const schemes = challenges.map((value) => /^[\w-]+/.exec(value.trim())?.[0] ?? "").filter((name) => name !== "");
   if (schemes.length > 0 && !schemes.some((name) => name.toLowerCase() === "basic")) {
     const which = [...new Set(schemes)].join(", ");

@@ -66,9 +66,3 @@ export function tcpHostOf(name: string, rules: NameRules): string | undefined {
   if (NAME.test(name) && name !== domain) return `${name}.${domain}`;
   return name.endsWith(`.${domain}`) && NAME.test(name.slice(0, -domain.length - 1)) ? name : undefined;
 }
-
-/** The same for an authority such as `NAME:1` or `NAME.DOMAIN:5432`; the port says nothing. */
-export function tcpHostOfAuthority(authority: string, rules: NameRules): string | undefined {
-  const host = parseHost(authority);
-  return host === undefined ? undefined : tcpHostOf(host, rules);
-}
