@@ -4,6 +4,7 @@ import { GgrokError } from "@ggrok/protocol";
 import { DialError, type DialOptions } from "../agent/dial.ts";
 import { readAuthorities } from "../config/authorities.ts";
 import { WayError } from "../proxy/failure.ts";
+import { PROXY_LIMITS } from "../proxy/limits.ts";
 import { chooseProxy } from "../proxy/relay-proxy.ts";
 import { openWay } from "../proxy/way.ts";
 
@@ -16,7 +17,7 @@ export async function openRelaySocket(options: DialOptions, signal: AbortSignal)
   const host = relay.hostname.endsWith(".localhost") ? "localhost" : relay.hostname;
   try {
     const socket = await openWay({ host, port: relay.port }, proxy, { userAgent, ...ca }, signal);
-    return relay.isSecure ? await secure(socket, relay.hostname, ca.ca) : socket;
+    return relay.isSecure ? await secure(socket, relay.hostname, ca.ca, signal) : socket;
   } catch (cause) {
     signal.throwIfAborted();
     const isLogin = cause instanceof WayError && cause.kind === "login";
@@ -27,7 +28,13 @@ export async function openRelaySocket(options: DialOptions, signal: AbortSignal)
   }
 }
 
-function secure(socket: Socket, host: string, ca: readonly string[] | undefined): Promise<TLSSocket> {
+function secure(
+  socket: Socket,
+  host: string,
+  ca: readonly string[] | undefined,
+  signal: AbortSignal,
+): Promise<TLSSocket> {
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(PROXY_LIMITS.CONNECT_TIMEOUT_MS)]);
   return new Promise((resolve, reject) => {
     const tls = connectTls({
       socket,
@@ -37,15 +44,24 @@ function secure(socket: Socket, host: string, ca: readonly string[] | undefined)
       ...(isIP(host) === 0 && { servername: host }),
       ...(ca !== undefined && { ca: [...ca] }),
     });
-    const onClose = (): void => reject(new Error("the connection was closed during TLS"));
-    tls.on("error", (error) => {
+    const fail = (error: unknown): void => {
+      deadline.removeEventListener("abort", onAbort);
       socket.destroy();
       reject(error);
-    });
+    };
+    const onAbort = (): void => {
+      fail(signal.aborted ? signal.reason : new Error("TLS was not completed in time"));
+      tls.destroy();
+    };
+    const onClose = (): void => fail(new Error("the connection was closed during TLS"));
+    deadline.addEventListener("abort", onAbort, { once: true });
+    tls.on("error", fail);
     tls.once("close", onClose);
     tls.once("secureConnect", () => {
+      deadline.removeEventListener("abort", onAbort);
       tls.off("close", onClose);
       resolve(tls);
     });
+    if (deadline.aborted) onAbort();
   });
 }
