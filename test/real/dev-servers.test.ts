@@ -3,6 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort, Place, RelayProcess, visit } from "../e2e/cli-world.ts";
 import { within } from "../harness/deadline.ts";
 import { ask } from "../harness/visitors.ts";
 import { DevServer, type DevServerOptions } from "./dev-server.ts";
@@ -99,7 +100,8 @@ async function mark(page: Page): Promise<void> {
   await page.evaluate("window.isStillTheSame = true");
 }
 
-describe("in a browser", () => {
+// A first compilation takes seconds, on a busy machine many.
+describe("in a browser", { timeout: 120_000 }, () => {
   it.each([
     ["Vite", VITE],
     ["webpack-dev-server", WEBPACK],
@@ -183,4 +185,18 @@ describe("the host check", () => {
       if (method !== "HEAD") expect(answer.body.toString()).toBe(`welcome to localhost:${server.port}`);
     }
   });
+});
+
+it("Vite answers to the public host where ggrok started it, at the port it chose itself", async () => {
+  await using relay = await RelayProcess.start(["--domain", "example.test"]);
+  await using place = new Place();
+  const cwd = join(FIXTURES, "vite-app", "site");
+  const vite = [process.execPath, script("vite-app", "vite/bin/vite.js"), "--port", String(await freePort())];
+  await using agent = place.ggrok(["http", "--relay", relay.origin, "--", ...vite], { cwd });
+  await agent.until("the address", () => agent.lines.some((line) => line.endsWith(`.example.test:${relay.port}`)));
+  const url = agent.lines.find((line) => line.startsWith("http://")) ?? "";
+  expect(await visit(url)).toMatchObject({ status: 200, text: expect.stringContaining("/@vite/client") });
+  expect(agent.stderr).not.toContain("Host header:");
+  agent.kill();
+  await agent.exited;
 });

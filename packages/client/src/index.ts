@@ -7,6 +7,7 @@ export type {
   EventName,
   FetchHandler,
   ForwardOptions,
+  HeaderChanges,
   Listener,
   NodeListener,
   RelayOptions,

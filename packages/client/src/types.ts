@@ -54,7 +54,7 @@ export interface TunnelOptions extends RelayOptions {
   poolingEnabled?: boolean;
   /** Take the address from another living agent with the same token. Default: false. */
   takeover?: boolean;
-  /** Remove the path prefix of `url` before the request reaches the app. Default: false. */
+  /** Remove the path prefix of `url`, and those of `mounts`, before the request reaches the app. Default: false. */
   stripPrefix?: boolean;
   /** Longest silence of the app, milliseconds: 504 before the head, a broken transfer after it. Default: none. */
   timeoutMs?: number;
@@ -72,10 +72,30 @@ export interface TunnelOptions extends RelayOptions {
   open?: readonly string[];
 }
 
+/** Fields to take away, then fields to add. */
+export interface HeaderChanges {
+  /** Each `Name: value`. */
+  add?: readonly string[];
+  /** Names. */
+  remove?: readonly string[];
+}
+
 /** Options of `forward()`. */
 export interface ForwardOptions extends TunnelOptions {
-  /** What to expose: a port, `host:port` or an `http(s)://` URL. */
+  /** What to expose: a port, `host:port`, an `http(s)://` URL, `unix:/path.sock` or `file:///folder`. */
   addr: number | string;
+  /** The Host the app sees: `auto`, `preserve`, `rewrite`, or a host. Default: `auto`. */
+  hostHeader?: string;
+  /** Other apps below a path, as in `{ "/api": 8080 }`. */
+  mounts?: Readonly<Record<string, number | string>>;
+  /** Changes of requests on their way to the app. */
+  requestHeaders?: HeaderChanges;
+  /** Changes of answers on their way to the visitor. */
+  responseHeaders?: HeaderChanges;
+  /** Check the certificate of an `https://` target. Default: true, on this machine false. */
+  upstreamTlsVerify?: boolean;
+  /** Path of a PEM file with further certificate authorities for an `https://` target. */
+  upstreamTlsCa?: string;
   /** `tcp`: a TCP tunnel, whose `addr` is a port, `host:port`, `tcp://host:port` or `unix:/path.sock`. Default: `http`. */
   proto?: "http" | "tcp";
   /** Of a TCP tunnel: everyone who reaches the relay may connect by name, without a token. Default: false. */

@@ -10,8 +10,8 @@ import { parseHostHeader } from "../forward/host-header.ts";
 import { parseMounts } from "../forward/mounts.ts";
 import { parseTarget } from "../forward/target.ts";
 import { parseTcpTarget } from "../forward/tcp-target.ts";
+import { planUpstream } from "../forward/upstream-plan.ts";
 import type { TunnelPlan } from "../running-tunnel.ts";
-import { planUpstream } from "./upstream-flags.ts";
 
 /** One tunnel of a configuration file: as it stands there, and what it means. */
 export interface PlannedEndpoint {

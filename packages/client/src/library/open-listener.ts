@@ -6,6 +6,7 @@ import { choose, chooseAuthorities, chooseRelay, chooseToken, loadLayers } from 
 import { configError } from "../config/values.ts";
 import { parseCidr, parsePathGlob, parseRateLimit, parseUsers, type VisitorPlan } from "../config/visitor-plan.ts";
 import type { Target } from "../forward/target.ts";
+import type { UpstreamPlan } from "../forward/upstream-plan.ts";
 import type { TcpPlan } from "../running-tunnel.ts";
 import type { Listener, TunnelOptions } from "../types.ts";
 
@@ -19,7 +20,7 @@ const DEFAULT_NAME = "command_line";
 export async function openListener(
   target: Target,
   targetLabel: string,
-  options: TunnelOptions & { readonly tcp?: TcpPlan },
+  options: TunnelOptions & { readonly tcp?: TcpPlan; readonly upstream?: UpstreamPlan },
   onClosed?: () => Promise<void>,
 ): Promise<Listener> {
   options.signal?.throwIfAborted();
@@ -60,6 +61,7 @@ export async function openListener(
         isTakeover: options.takeover === true,
         isPrefixStripped: options.stripPrefix === true,
         isInspected: false,
+        ...options.upstream,
         ...(options.tcp !== undefined ? { tcp: options.tcp } : { visitors: visitorPlan(options) }),
         ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
       },
