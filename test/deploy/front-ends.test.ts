@@ -70,6 +70,10 @@ class World implements AsyncDisposable {
     if (this.#ca === undefined) throw new Error("no authority yet");
     return this.#ca;
   }
+  get agent(): Listener {
+    if (this.#agent === undefined) throw new Error("no agent yet");
+    return this.#agent;
+  }
   get relayPort(): number {
     return this.#relay?.port ?? 0;
   }
@@ -205,36 +209,74 @@ async function certificateOf(port: number, servername: string): Promise<PeerCert
   return certificate;
 }
 
+/** Runs nginx with our site, its addresses and files moved, and perhaps something else. */
+async function runNginx(world: World, changes: readonly (readonly [string, string])[] = []): Promise<number> {
+  const port = await freePort();
+  const { cert, key } = await world.ca.issue(["localhost", "*.localhost"]);
+  writeFileSync(join(world.folder, "cert.pem"), cert);
+  writeFileSync(join(world.folder, "key.pem"), key);
+  const places = [
+    ["listen 443 ssl", `listen 127.0.0.1:${port} ssl`],
+    ["server 127.0.0.1:8080", `server 127.0.0.1:${world.relayPort}`],
+    ["tunnels.example.com *.tunnels.example.com", "localhost *.localhost"],
+    ["/etc/ssl/ggrok", world.folder],
+    ...changes,
+  ] as const;
+  let site = readFileSync(join(ROOT, "deploy/nginx/ggrok.conf"), "utf8");
+  for (const [from, to] of places) {
+    expect(site).toContain(from);
+    site = site.replaceAll(from, to);
+  }
+  const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+  const own = folders.map((name) => `${name}_temp_path ${world.folder}/${name};`).join(" ");
+  const config = join(world.folder, "nginx.conf");
+  writeFileSync(
+    config,
+    `daemon off; pid ${world.folder}/nginx.pid; error_log stderr; worker_processes 1;
+     events {} http { access_log off; ${own} ${site} }`,
+  );
+  world.run("nginx", ["-p", world.folder, "-e", "stderr", "-c", config]);
+  await world.untilListening(port);
+  return port;
+}
+
 describe("behind nginx", () => {
   it("passes uploads, event streams and WebSockets, and knows the visitor", async () => {
     await using world = await World.start();
-    const port = await freePort();
-    const { cert, key } = await world.ca.issue(["localhost", "*.localhost"]);
-    writeFileSync(join(world.folder, "cert.pem"), cert);
-    writeFileSync(join(world.folder, "key.pem"), key);
-    const places = new Map([
-      ["listen 443 ssl", `listen 127.0.0.1:${port} ssl`],
-      ["server 127.0.0.1:8080", `server 127.0.0.1:${world.relayPort}`],
-      ["tunnels.example.com *.tunnels.example.com", "localhost *.localhost"],
-      ["/etc/ssl/ggrok", world.folder],
-    ]);
-    let site = readFileSync(join(ROOT, "deploy/nginx/ggrok.conf"), "utf8");
-    for (const [from, to] of places) {
-      expect(site).toContain(from);
-      site = site.replaceAll(from, to);
-    }
-    const own = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-      (name) => `${name}_temp_path ${world.folder}/${name};`,
-    );
-    writeFileSync(
-      join(world.folder, "nginx.conf"),
-      `daemon off; pid ${world.folder}/nginx.pid; error_log stderr; worker_processes 1;
-       events {} http { access_log off; ${own.join(" ")} ${site} }`,
-    );
-    world.run("nginx", ["-p", world.folder, "-e", "stderr", "-c", join(world.folder, "nginx.conf")]);
-    await world.untilListening(port);
+    const port = await runNginx(world);
     await world.openTunnel(port, world.ca.path);
     await exercise(world, port);
+  });
+
+  it("keeps an idle agent where the front end cuts what is silent, by its heartbeat", async () => {
+    await using world = await World.start();
+    // A little more than one beat, far less than it takes a dead link to be noticed.
+    const port = await runNginx(world, [["proxy_read_timeout 1d", "proxy_read_timeout 7s"]]);
+    await world.openTunnel(port, world.ca.path);
+    const breaks: unknown[] = [];
+    world.agent.on("session.reconnecting", (event) => breaks.push(event));
+    const silent = new WebSocket(`wss://127.0.0.1:${port}/`, {
+      rejectUnauthorized: false,
+      headers: { host: `shop.localhost:${port}` },
+    });
+    world.sockets.push(silent);
+    silent.on("error", () => {});
+    await once(silent, "open", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    // A visitor's own silent WebSocket shows that the front end does cut.
+    await once(silent, "close", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    expect(breaks).toEqual([]);
+    expect((await ask(port, "/")).statusCode).toBe(200);
+  });
+});
+
+describe("a platform's front end", () => {
+  it.each([
+    ["heroku", 95],
+    ["fly", 620],
+  ] as const)("never finds an idle connection closed at its next request: %s", async (platform, seconds) => {
+    await using relay = await createRelay({ bind: "127.0.0.1", platform });
+    const answer = await fetch(`http://127.0.0.1:${relay.port}/$$ggrok/health`);
+    expect(answer.headers.get("keep-alive")).toBe(`timeout=${seconds}`);
   });
 });
 
