@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect } from "node:net";
-import { createRelay } from "@ggrok/server";
+import { createRelay, type RelayOptions } from "@ggrok/server";
 import { describe, expect, it } from "vitest";
 import { RELAY_LIMITS } from "../../packages/server/src/limits.ts";
 import { within } from "../harness/deadline.ts";
@@ -49,8 +49,11 @@ describe("one address", () => {
   });
 });
 
-it("a relay closes the connections of an address above its own limit, and says so in its metrics", async () => {
-  await using relay = await createRelay({ bind: "127.0.0.1", token: "agent", adminToken: "root", trustProxy: "none" });
+it.each<[string, RelayOptions, string]>([
+  ["its connections", { trustProxy: "none" }, ""],
+  ["the PROXY protocol", { proxyProtocol: true }, "PROXY TCP4 203.0.113.7 198.51.100.2 56324 443\r\n"],
+])("a relay closes connections above its own limit of one address, known by %s", async (_how, options, first) => {
+  await using relay = await createRelay({ bind: "127.0.0.1", token: "agent", adminToken: "root", ...options });
   const attempts = RELAY_LIMITS.connectionBurst * 4;
   let refused = 0;
   // One after the other in small groups: what is admitted is closed again, so that only the rate is reached.
@@ -58,6 +61,7 @@ it("a relay closes the connections of an address above its own limit, and says s
     const group = Array.from({ length: 50 }, async () => {
       const socket = connect({ port: relay.port, host: "127.0.0.1" });
       socket.on("error", () => {});
+      socket.write(first);
       socket.write("GET /$$ggrok/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
       let text = "";
       socket.on("data", (chunk: Buffer) => {

@@ -8,3 +8,8 @@ export function setPeerAddress(socket: Socket, source: { readonly address: strin
   Object.defineProperty(socket, "remoteAddress", { value: source.address, configurable: true });
   Object.defineProperty(socket, "remotePort", { value: source.port, configurable: true });
 }
+
+/** Whether a front end has said where the connection comes from. */
+export function hasSaidPeer(socket: Socket): boolean {
+  return Object.hasOwn(socket, "remoteAddress");
+}

@@ -4,6 +4,7 @@ import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ConnectionFront } from "../connection/front.ts";
+import { hasSaidPeer } from "../connection/peer-address.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import { classifyHost, type HostRules, hostOfRequest, isReservedTarget } from "./host.ts";
 
@@ -102,15 +103,21 @@ export function createHttpListener(handlers: ListenerHandlers, options: Listener
   });
   server.on("connect", (req: IncomingMessage, socket: Duplex, head: Buffer) => visitors.onConnect(req, socket, head));
   server.on("clientError", (error: Error, socket: Duplex) => visitors.onClientError(error, socket));
-  if (options.front?.isOpen === false) putBefore(server, options.front);
-  return new ServerListener(server, (socket) => visitors.admits(socket));
+  const admits = (socket: Socket): boolean => visitors.admits(socket);
+  if (options.front?.isOpen === false) putBefore(server, options.front, admits);
+  return new ServerListener(server, admits);
 }
 
 /** Lets the server see each connection only when the front has made it ready. */
-function putBefore(server: Server, front: ConnectionFront): void {
+function putBefore(server: Server, front: ConnectionFront, admits: (socket: Socket) => boolean): void {
   const listeners = server.listeners("connection");
   server.removeAllListeners("connection");
   const serve = (socket: Socket): void => {
+    // It came from a front end, which may have as many as it likes; only now it is known for whom.
+    if (hasSaidPeer(socket) && !admits(socket)) {
+      socket.destroy();
+      return;
+    }
     for (const listener of listeners) listener.call(server, socket);
   };
   server.on("connection", (socket: Socket) => void front.receive(socket, serve));
