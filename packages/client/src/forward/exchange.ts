@@ -210,7 +210,10 @@ export class Exchange {
 
   /** As {@link fail}, with the meaning of an error of the HTTP client. */
   failWith(error: unknown): void {
-    this.fail(resetCodeOfError(error), errorCode(error));
+    const code = errorCode(error);
+    // What undici says of a head that it cannot read and that names a length; behind a head the body was cut short.
+    const isBrokenHead = code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH" && !this.isAnswered;
+    this.fail(isBrokenHead ? ResetCode.UpstreamMalformed : resetCodeOfError(error), code);
   }
 
   /** The visitor or the session has gone; the stream knows already. */

@@ -140,6 +140,8 @@ export class FullExchange implements StreamHandler {
       return;
     }
     this.#request = request;
+    // Node would cut the list silently; the exchange counts it where the answer can be refused.
+    request.maxHeadersCount = 0;
     request.on("socket", () => {
       this.#exchange.markDispatched();
     });
