@@ -1,10 +1,12 @@
 import type { BodySide, DraftBodies, RecordedMessage } from "./exchange-record.ts";
+import { type Slab, SlabPool } from "./slab.ts";
 import type { WriteBatch } from "./sqlite-writer.ts";
 
-const NO_BYTES = Buffer.alloc(0);
+/** Longest UTF-8 form of one UTF-16 unit. */
+const UTF8_BYTES = 3;
 
-/** An exchange that the file does not have yet in this form. */
-export interface PendingRow {
+/** An exchange as it is to be written. */
+export interface WriteRow {
   readonly seq: number;
   readonly id: string;
   /** Bytes it counts for in the quota, without its messages. */
@@ -12,98 +14,132 @@ export interface PendingRow {
   readonly isOpen: boolean;
   readonly requestFile: string | undefined;
   readonly responseFile: string | undefined;
-  /** The record as JSON: one text lives through the garbage collections until it is written, not a tree of objects. */
+  /** The record as JSON. */
   readonly json: string;
   readonly bodies: DraftBodies;
   /** The file has no earlier form of it. */
   readonly isNew: boolean;
 }
 
-/** A batch that was handed on and not acknowledged. */
-interface Flight {
-  readonly number: number;
-  readonly rows: readonly PendingRow[];
-  readonly messages: ReadonlyMap<number, readonly RecordedMessage[]>;
-  readonly weight: number;
+/** An exchange that is not in the file in this form. */
+interface PendingRow {
+  readonly seq: number;
+  readonly isNew: boolean;
+  readonly slab: Slab;
+  readonly jsonAt: number;
+  readonly jsonLength: number;
+  /** -1: none. */
+  readonly requestLength: number;
+  readonly responseLength: number;
+}
+
+/** What has been gathered for one batch. */
+interface Gathered {
+  number: number;
+  readonly slabs: Slab[];
+  readonly pending: PendingRow[];
+  readonly rows: number[];
+  readonly messages: Map<number, RecordedMessage[]>;
+  readonly trims: number[];
+  readonly deletes: number[];
+  isClear: boolean;
+  weight: number;
 }
 
 /** What waits to be written and what is being written. Readers find both here, as if they were in the file already. */
 export class PendingWrites {
   /** The latest form of each exchange, by seq. Ascending as far as it is new. */
   readonly #rows = new Map<number, PendingRow>();
-  /** Those of them that no batch has. */
-  readonly #waiting = new Map<number, PendingRow>();
-  #messages = new Map<number, RecordedMessage[]>();
-  #trims: number[] = [];
-  #deletes: number[] = [];
-  #isClear = false;
-  #weight = 0;
-  readonly #flights: Flight[] = [];
+  readonly #pool = new SlabPool();
+  readonly #flights: Gathered[] = [];
+  #waiting = gather();
   #number = 0;
+  #flightWeight = 0;
 
   /** Bytes of everything that is not in the file. */
   get weight(): number {
-    let sum = this.#weight;
-    for (const flight of this.#flights) sum += flight.weight;
-    return sum;
+    return this.#flightWeight + this.#waiting.weight;
   }
 
   /** Bytes that no batch has yet. */
   get waitingWeight(): number {
-    return this.#weight;
+    return this.#waiting.weight;
   }
 
   get isEmpty(): boolean {
-    return (
-      this.#waiting.size === 0 &&
-      this.#messages.size === 0 &&
-      this.#trims.length === 0 &&
-      this.#deletes.length === 0 &&
-      !this.#isClear
-    );
+    const { rows, messages, trims, deletes, isClear } = this.#waiting;
+    return rows.length === 0 && messages.size === 0 && trims.length === 0 && deletes.length === 0 && !isClear;
   }
 
-  /** Whether an exchange waits to be written for the first time. */
-  isUnwritten(seq: number): boolean {
-    return this.#waiting.get(seq)?.isNew === true;
-  }
-
-  put(row: PendingRow): void {
-    const before = this.#waiting.get(row.seq);
-    if (before !== undefined) this.#weight -= weigh(before);
-    this.#waiting.set(row.seq, row);
-    this.#rows.set(row.seq, row);
-    this.#weight += weigh(row);
+  put({ seq, id, bytes, isOpen, requestFile, responseFile, json, bodies, isNew }: WriteRow): void {
+    const waiting = this.#waiting;
+    const request = Buffer.isBuffer(bodies.request) ? bodies.request : undefined;
+    const response = Buffer.isBuffer(bodies.response) ? bodies.response : undefined;
+    const texts = id.length + json.length + (requestFile?.length ?? 0) + (responseFile?.length ?? 0);
+    const slab = this.#room(texts * UTF8_BYTES + (request?.length ?? 0) + (response?.length ?? 0));
+    const begin = slab.used;
+    const idLength = addText(slab, id);
+    const requestFileLength = addText(slab, requestFile);
+    const responseFileLength = addText(slab, responseFile);
+    const jsonAt = slab.used;
+    const jsonLength = addText(slab, json);
+    const requestLength = addBytes(slab, request);
+    const responseLength = addBytes(slab, response);
+    waiting.weight += slab.used - begin;
+    const { rows } = waiting;
+    rows.push(waiting.slabs.length - 1, begin, seq, bytes, isOpen ? 1 : 0, isNew ? 1 : 0);
+    rows.push(idLength, requestFileLength, responseFileLength, jsonLength, requestLength, responseLength);
+    const row = { seq, isNew: isNew || this.#rows.get(seq)?.isNew === true };
+    const pending: PendingRow = { ...row, slab, jsonAt, jsonLength, requestLength, responseLength };
+    this.#rows.set(seq, pending);
+    waiting.pending.push(pending);
   }
 
   addMessages(seq: number, messages: readonly RecordedMessage[]): void {
-    const gathered = this.#messages.get(seq);
-    if (gathered === undefined) this.#messages.set(seq, [...messages]);
+    const waiting = this.#waiting;
+    const gathered = waiting.messages.get(seq);
+    if (gathered === undefined) waiting.messages.set(seq, [...messages]);
     else for (const message of messages) gathered.push(message);
-    for (const { data } of messages) this.#weight += data.length;
+    for (const { data } of messages) waiting.weight += data.length;
   }
 
   /** Messages up to number `n` go. */
   trim(seq: number, n: number): void {
-    this.#trims.push(seq, n);
+    this.#waiting.trims.push(seq, n);
   }
 
   /** An exchange goes. */
   delete(seq: number): void {
-    const last = this.#deletes.length - 1;
+    const { deletes } = this.#waiting;
+    const last = deletes.length - 1;
     // The oldest go one after the other.
-    if (this.#deletes[last] === seq - 1) this.#deletes[last] = seq;
-    else this.#deletes.push(seq, seq);
+    if (deletes[last] === seq - 1) deletes[last] = seq;
+    else deletes.push(seq, seq);
+    this.#rows.delete(seq);
   }
 
   clear(): void {
-    this.#forgetWaiting();
+    for (const slab of this.#waiting.slabs) this.#pool.give(slab);
+    this.#waiting = gather();
     this.#rows.clear();
-    this.#isClear = true;
+    this.#waiting.isClear = true;
   }
 
-  row(seq: number): PendingRow | undefined {
-    return this.#rows.get(seq);
+  /** The record of an exchange as JSON; undefined: ask the file. */
+  json(seq: number): string | undefined {
+    const row = this.#rows.get(seq);
+    return row === undefined ? undefined : jsonOf(row);
+  }
+
+  /** A body; undefined: ask the file. */
+  body(seq: number, side: BodySide): Buffer | undefined {
+    const row = this.#rows.get(seq);
+    if (row === undefined) return undefined;
+    const { slab, jsonAt, jsonLength, requestLength, responseLength } = row;
+    const requestAt = jsonAt + jsonLength;
+    const at = side === "request" ? requestAt : requestAt + Math.max(0, requestLength);
+    const length = side === "request" ? requestLength : responseLength;
+    return length < 0 ? undefined : Buffer.from(slab.bytes.subarray(at, at + length));
   }
 
   /** From here on exchanges may be missing in the file. */
@@ -112,85 +148,89 @@ export class PendingWrites {
     return Number.MAX_SAFE_INTEGER;
   }
 
-  /** New exchanges between two seqs, oldest first. */
-  newRows(after: number, before: number): PendingRow[] {
-    return [...this.#rows.values()].filter((row) => row.isNew && row.seq > after && row.seq < before);
+  /** Seqs of the new exchanges between two others, oldest first. */
+  newSeqs(after: number, before: number): number[] {
+    const isBetween = ({ seq, isNew }: PendingRow): boolean => isNew && seq > after && seq < before;
+    return [...this.#rows.values()].filter(isBetween).map(({ seq }) => seq);
   }
 
   messages(seq: number): RecordedMessage[] {
-    return [...this.#flights.map((flight) => flight.messages), this.#messages].flatMap((all) => all.get(seq) ?? []);
-  }
-
-  /** A body that is not in the file; undefined: ask the file. */
-  body(seq: number, side: BodySide): Buffer | undefined {
-    const body = this.#rows.get(seq)?.bodies[side];
-    return Buffer.isBuffer(body) ? body : undefined;
+    return [...this.#flights, this.#waiting].flatMap(({ messages }) => messages.get(seq) ?? []);
   }
 
   /** Everything that waits as one batch. */
   take(): WriteBatch {
-    const rows = [...this.#waiting.values()];
-    const messages = this.#messages;
-    const flight: Flight = { number: ++this.#number, rows, messages, weight: this.#weight };
-    this.#flights.push(flight);
-    const batch = pack(flight, { trims: this.#trims, deletes: this.#deletes, isClear: this.#isClear });
-    this.#forgetWaiting();
-    return batch;
+    const taken = this.#waiting;
+    this.#waiting = gather();
+    taken.number = ++this.#number;
+    this.#flights.push(taken);
+    this.#flightWeight += taken.weight;
+    const { number, isClear, trims, deletes, slabs } = taken;
+    return {
+      number,
+      isClear,
+      trims,
+      deletes,
+      slabs: slabs.map(({ bytes, used }) => ({ bytes: bytes.buffer, used })),
+      rows: Float64Array.from(taken.rows),
+      messages: [...taken.messages].map(([seq, list]) => ({ seq, list })),
+    };
   }
 
-  /** A batch has come to its end, or all that are under way. @returns its rows */
-  settle(number: number): PendingRow[] {
-    const settled: PendingRow[] = [];
+  /** A batch has come to its end, and with 0 all that are under way. @returns the seqs that were new in it */
+  settle(number: number): number[] {
+    const seqs: number[] = [];
     while (this.#flights[0] !== undefined && (number === 0 || this.#flights[0].number <= number)) {
-      for (const row of this.#flights.shift()?.rows ?? []) {
-        settled.push(row);
+      const flight = this.#flights.shift();
+      for (const row of flight?.pending ?? []) {
+        if (row.isNew) seqs.push(row.seq);
         if (this.#rows.get(row.seq) === row) this.#rows.delete(row.seq);
       }
+      // A form that is older than what waits has left its place there.
+      for (const slab of flight?.slabs ?? []) this.#pool.give(slab);
+      this.#flightWeight -= flight?.weight ?? 0;
     }
-    return settled;
+    return seqs;
   }
 
-  #forgetWaiting(): void {
-    this.#waiting.clear();
-    this.#messages = new Map();
-    this.#trims = [];
-    this.#deletes = [];
-    this.#isClear = false;
-    this.#weight = 0;
+  #room(bytes: number): Slab {
+    const { slabs } = this.#waiting;
+    const last = slabs.at(-1);
+    if (last !== undefined && last.bytes.length - last.used >= bytes) return last;
+    const slab = this.#pool.take(bytes);
+    slabs.push(slab);
+    return slab;
   }
 }
 
-function weigh({ json, bodies }: PendingRow): number {
-  return json.length + bytesOf(bodies.request).length + bytesOf(bodies.response).length;
-}
-
-function pack(flight: Flight, rest: Pick<WriteBatch, "trims" | "deletes" | "isClear">): WriteBatch {
-  // A character of a text is three bytes at most.
-  let room = flight.weight;
-  for (const { json } of flight.rows) room += json.length * 2;
-  const bytes = Buffer.from(new ArrayBuffer(room));
-  let at = 0;
-  const add = (part: Buffer): number => {
-    at += part.copy(bytes, at);
-    return part.length;
+function gather(): Gathered {
+  return {
+    number: 0,
+    slabs: [],
+    pending: [],
+    rows: [],
+    messages: new Map(),
+    trims: [],
+    deletes: [],
+    isClear: false,
+    weight: 0,
   };
-  const rows: (string | number | null)[] = [];
-  for (const { seq, id, bytes: counted, isOpen, requestFile, responseFile, json, bodies, isNew } of flight.rows) {
-    const { request, response } = bodies;
-    const length = bytes.write(json, at, "utf8");
-    at += length;
-    rows.push(seq, id, counted, isOpen ? 1 : 0, requestFile ?? null, responseFile ?? null, isNew ? 1 : 0, length);
-    rows.push(Buffer.isBuffer(request) ? add(request) : -1, Buffer.isBuffer(response) ? add(response) : -1);
-  }
-  const messages: (string | number)[] = [];
-  for (const [seq, list] of flight.messages) {
-    for (const { n, direction, opcode, size, at: sentAt, isWhole, data } of list) {
-      messages.push(seq, n, direction, opcode, size, sentAt, isWhole ? 1 : 0, add(data));
-    }
-  }
-  return { ...rest, number: flight.number, rows, messages, bytes: bytes as Uint8Array<ArrayBuffer> };
 }
 
-function bytesOf(body: DraftBodies["request"]): Buffer {
-  return Buffer.isBuffer(body) ? body : NO_BYTES;
+function jsonOf({ slab, jsonAt, jsonLength }: PendingRow): string {
+  return slab.bytes.toString("utf8", jsonAt, jsonAt + jsonLength);
+}
+
+/** @returns its length, -1 where there is none */
+function addText(slab: Slab, text: string | undefined): number {
+  if (text === undefined) return -1;
+  const length = slab.bytes.write(text, slab.used, "utf8");
+  slab.used += length;
+  return length;
+}
+
+function addBytes(slab: Slab, bytes: Buffer | undefined): number {
+  if (bytes === undefined) return -1;
+  slab.used += bytes.copy(slab.bytes, slab.used);
+  return bytes.length;
 }

@@ -203,7 +203,7 @@ describe("SqliteStore on its file", () => {
     other.exec("COMMIT");
     other.close();
     await untilWritten(path, store);
-    expect(store.append(draftOf("again"), NO_BODIES, [])).toBeDefined();
+    await expect.poll(() => store.append(draftOf("again"), NO_BODIES, [])).toBeDefined();
   });
 });
 

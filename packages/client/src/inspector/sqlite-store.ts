@@ -135,7 +135,7 @@ export class SqliteStore implements ExchangeStore {
       this.#forgetFiles(bodies);
       return undefined;
     }
-    this.#put(entry, record, bodies, this.#pending.isUnwritten(entry.seq));
+    this.#put(entry, record, bodies, false);
     if (record.outcome !== Outcome.Open) entry.recent = undefined;
     this.#evict();
     this.#schedule();
@@ -183,8 +183,8 @@ export class SqliteStore implements ExchangeStore {
   get(id: string): ExchangeRecord | undefined {
     const entry = this.#entries.get(id);
     if (entry === undefined) return undefined;
-    const pending = this.#pending.row(entry.seq);
-    if (pending !== undefined) return this.#read(pending.json);
+    const pending = this.#pending.json(entry.seq);
+    if (pending !== undefined) return this.#read(pending);
     const row = this.#sql("SELECT record FROM exchanges WHERE seq = ?").get(entry.seq);
     return row === undefined ? undefined : this.#read(toBuffer(row["record"]).toString("utf8"));
   }
@@ -317,11 +317,10 @@ export class SqliteStore implements ExchangeStore {
 
   /** When a batch fails recording is over, and the tunnel hears nothing of it. */
   #onWritten({ number, problem }: BatchDone): void {
-    const rows = this.#pending.settle(number);
+    const lost = new Set(this.#pending.settle(number));
     if (problem === undefined) return;
-    for (const { id, seq, isNew } of rows) {
-      const entry = this.#entries.get(id);
-      if (!isNew || entry?.seq !== seq) continue;
+    for (const [id, entry] of this.#entries) {
+      if (!lost.has(entry.seq)) continue;
       this.#dropped += 1;
       this.#forget(id, entry);
     }
@@ -357,13 +356,13 @@ export class SqliteStore implements ExchangeStore {
   /** The records of a list in its order, as JSON. */
   *#walk({ afterSeq, beforeSeq = Number.MAX_SAFE_INTEGER }: ListQuery): Generator<string> {
     const firstNew = this.#pending.firstNewSeq;
-    const fresh = this.#pending.newRows(afterSeq ?? 0, beforeSeq);
+    const fresh = this.#pending.newSeqs(afterSeq ?? 0, beforeSeq);
     if (afterSeq === undefined) {
-      for (const row of fresh.reverse()) yield row.json;
+      for (const seq of fresh.reverse()) yield this.#pending.json(seq) ?? "";
       yield* this.#walkFile(0, Math.min(beforeSeq, firstNew), "DESC");
     } else {
       yield* this.#walkFile(afterSeq, Math.min(beforeSeq, firstNew), "ASC");
-      for (const row of fresh) yield row.json;
+      for (const seq of fresh) yield this.#pending.json(seq) ?? "";
     }
   }
 
@@ -376,7 +375,7 @@ export class SqliteStore implements ExchangeStore {
       const rows = sql.all(low, high);
       for (const row of rows) {
         const seq = Number(row["seq"]);
-        yield this.#pending.row(seq)?.json ?? toBuffer(row["record"]).toString("utf8");
+        yield this.#pending.json(seq) ?? toBuffer(row["record"]).toString("utf8");
         if (order === "ASC") low = seq;
         else high = seq;
       }

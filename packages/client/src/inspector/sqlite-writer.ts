@@ -1,19 +1,23 @@
 import { Worker } from "node:worker_threads";
+import type { RecordedMessage } from "./exchange-record.ts";
 
-/** What one transaction does. Arrays are flat, and all bytes lie in one buffer: what is cloned between threads is cheap then. */
+/** What one transaction does. */
 export interface WriteBatch {
   readonly number: number;
   /** Everything goes first. */
   readonly isClear: boolean;
-  /** `ROW_PARTS` of each: seq, id, bytes, open, request file, response file, new, and lengths of record, request, response. */
-  readonly rows: readonly (string | number | null)[];
-  /** `MESSAGE_PARTS` of each: seq, n, direction, opcode, size, at, whole, length of the data. */
-  readonly messages: readonly (string | number)[];
+  /** Where the rows' texts and bodies lie. They are seen by both threads and stay as they are until the batch is done. */
+  readonly slabs: readonly { readonly bytes: SharedArrayBuffer; readonly used: number }[];
+  /**
+   * Twelve of each row: slab, where in it the row begins, seq, bytes, whether it is open and whether it is new; then the lengths
+   * of what lies there one behind the other, -1 where there is none: id, request file, response file, record, request, response.
+   */
+  readonly rows: Float64Array;
+  readonly messages: readonly { readonly seq: number; readonly list: readonly RecordedMessage[] }[];
   /** Seq, then the last message of it that goes. */
   readonly trims: readonly number[];
   /** First and last seq that go. */
   readonly deletes: readonly number[];
-  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** How a transaction went. */
@@ -22,11 +26,6 @@ export interface BatchDone {
   /** Why it was not done. */
   readonly problem?: string;
 }
-
-/** How many entries of `rows` belong to one. */
-export const ROW_PARTS = 10;
-/** How many entries of `messages` belong to one. */
-export const MESSAGE_PARTS = 8;
 
 /** What the thread is told at its start. */
 interface WriterData {
@@ -63,7 +62,7 @@ export class SqliteWriter {
   }
 
   write(batch: WriteBatch): void {
-    this.#worker.postMessage(batch, [batch.bytes.buffer]);
+    this.#worker.postMessage(batch);
   }
 
   /** Returns when everything is in the file and the file is closed. */
@@ -88,8 +87,6 @@ function runWriter(): void {
   const { parentPort, workerData } = load("node:worker_threads");
   const { path, pagesMax, closed } = workerData as WriterData;
   if (parentPort === null) return;
-  const rowParts = 10;
-  const messageParts = 8;
   // Nobody else writes; should somebody hold the file all the same, it is waited for.
   const db = new DatabaseSync(path, { timeout: 60_000 });
   db.exec("PRAGMA synchronous = OFF; PRAGMA journal_size_limit = 8388608");
@@ -105,27 +102,31 @@ function runWriter(): void {
   const removeExchanges = db.prepare("DELETE FROM exchanges WHERE seq BETWEEN ? AND ?");
   const removeMessages = db.prepare("DELETE FROM messages WHERE seq BETWEEN ? AND ?");
 
+  const writeRows = ({ slabs, rows }: WriteBatch): void => {
+    // Copies: SQLite is given memory of this thread alone.
+    const copies = slabs.map(({ bytes, used }) => Buffer.from(new Uint8Array(bytes, 0, used)));
+    for (let i = 0; i < rows.length; i += 12) {
+      const [slab = 0, begin = 0, seq = 0, bytes = 0, isOpen = 0, isNew = 0, ...lengths] = rows.subarray(i, i + 12);
+      let at = begin;
+      const parts = lengths.map((length) => {
+        if (length < 0) return null;
+        at += length;
+        return copies[slab]?.subarray(at - length, at) ?? null;
+      });
+      const [id, requestFile, responseFile, record = null, request = null, response = null] = parts;
+      const texts = [id, requestFile, responseFile].map((part) => part?.toString() ?? null);
+      const [idText = null, requestText = null, responseText = null] = texts;
+      const statement = isNew === 1 ? insert : update;
+      statement.run(seq, idText, bytes, isOpen, requestText, responseText, record, request, response);
+    }
+  };
   const apply = (batch: WriteBatch): void => {
-    let at = 0;
-    const take = (length: unknown): Uint8Array | null => {
-      if (typeof length !== "number" || length < 0) return null;
-      const part = batch.bytes.subarray(at, at + length);
-      at += length;
-      return part;
-    };
     if (batch.isClear) db.exec("DELETE FROM exchanges; DELETE FROM messages");
-    const { rows, messages, trims, deletes } = batch;
-    for (let i = 0; i < rows.length; i += rowParts) {
-      const [seq = 0, id = "", bytes = 0, isOpen = 0, requestFile = null, responseFile = null] = rows.slice(i, i + 6);
-      const [record, request, response] = [take(rows[i + 7]), take(rows[i + 8]), take(rows[i + 9])];
-      const statement = rows[i + 6] === 1 ? insert : update;
-      statement.run(seq, id, bytes, isOpen, requestFile, responseFile, record, request, response);
+    writeRows(batch);
+    for (const { seq, list } of batch.messages) {
+      for (const m of list) addMessage.run(seq, m.n, m.direction, m.opcode, m.size, m.at, m.isWhole ? 1 : 0, m.data);
     }
-    for (let i = 0; i < messages.length; i += messageParts) {
-      const [seq = 0, n = 0, direction = "", opcode = "", size = 0, sentAt = 0, isWhole = 0, length = 0] =
-        messages.slice(i, i + messageParts);
-      addMessage.run(seq, n, direction, opcode, size, sentAt, isWhole, take(length));
-    }
+    const { trims, deletes } = batch;
     for (let i = 0; i < trims.length; i += 2) trim.run(trims[i] ?? 0, trims[i + 1] ?? 0);
     for (let i = 0; i < deletes.length; i += 2) {
       removeExchanges.run(deletes[i] ?? 0, deletes[i + 1] ?? 0);
