@@ -171,5 +171,13 @@ export function describeStore(name: string, open: (quota?: StoreQuota) => Promis
       expect(seen).toEqual(["exchange", "messages", "exchange", "stats", "removed", "cleared"]);
       expect(store.stats().dropped).toBe(1);
     });
+
+    it("tells its readers which exchanges made room for others", async () => {
+      const store = await open({ bytesMax: 1_000_000, exchangesMax: 2 });
+      const seen: string[] = [];
+      store.subscribe((change) => change.kind === "removed" && seen.push(change.id));
+      for (const id of ["a", "b", "c", "d"]) store.append(draftOf(id), NO_BODIES, []);
+      expect(seen).toEqual(["a", "b"]);
+    });
   });
 }

@@ -157,6 +157,7 @@ export class MemoryStore implements ExchangeStore {
     for (const id of this.#kept.keys()) {
       if (this.#kept.size <= this.#quota.exchangesMax && this.#bytes <= this.#quota.bytesMax) break;
       this.#remove(id);
+      this.#feed.emit({ kind: "removed", id });
     }
   }
 

@@ -337,6 +337,7 @@ export class SqliteStore implements ExchangeStore {
     for (const [id, entry] of this.#entries) {
       if (this.#entries.size <= exchangesMax && this.#bytes <= bytesMax) return;
       this.#forget(id, entry);
+      this.#feed.emit({ kind: "removed", id });
     }
   }
 

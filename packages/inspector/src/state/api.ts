@@ -15,7 +15,9 @@ export class ApiError extends Error {
 export interface Replayed {
   readonly id?: string;
   readonly status_code?: number;
+  /** Code of what went wrong, and `msg` in words. */
   readonly error?: string;
+  readonly msg?: string;
 }
 
 /** What became of an import. */

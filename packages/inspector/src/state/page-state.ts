@@ -122,7 +122,7 @@ export class PageState {
       const failed = replays.filter(({ error }) => error !== undefined);
       if (failed.length > 0) {
         const which = replays.length === 1 ? "Replayed" : `Replayed ${replays.length} times, ${failed.length} of them`;
-        this.say(`${which} without an answer: ${failed[0]?.error ?? ""}`, true);
+        this.say(`${which} without an answer: ${failed[0]?.msg ?? failed[0]?.error ?? ""}`, true);
       } else if (replays.length === 1) this.say(`Replayed: ${first?.status_code ?? "no answer"}`);
       else this.say(`Replayed ${replays.length} times`);
     });

@@ -161,7 +161,7 @@ function Facts({ exchange }: { readonly exchange: Exchange }): JSX.Element {
         ↑ {formatBytes(request.body.size)} ↓ {formatBytes(response?.body.size ?? 0)}
       </span>
       {exchange.remote_addr !== "" && <span title="The visitor's address">{exchange.remote_addr}</span>}
-      <span>{exchange.tunnel_name}</span>
+      <span class="tunnel-name">{exchange.tunnel_name}</span>
       <button
         type="button"
         class="plain"

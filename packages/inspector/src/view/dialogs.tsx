@@ -51,6 +51,8 @@ function Modal(o: {
   useEffect(() => {
     const before = document.activeElement;
     box.current?.showModal();
+    // Not the closing button, which comes first.
+    (box.current?.querySelector<HTMLElement>("[data-focus]") ?? box.current)?.focus();
     return () => {
       if (before instanceof HTMLElement) before.focus();
     };
@@ -59,7 +61,13 @@ function Modal(o: {
     page.dialog.value = undefined;
   };
   return (
-    <dialog class={o.isWide === true ? "modal is-wide" : "modal"} ref={box} aria-label={o.title} onClose={leave}>
+    <dialog
+      class={o.isWide === true ? "modal is-wide" : "modal"}
+      tabIndex={-1}
+      ref={box}
+      aria-label={o.title}
+      onClose={leave}
+    >
       <header>
         <h2>{o.title}</h2>
         <IconButton icon="close" label="Close" onClick={leave} />
@@ -122,6 +130,7 @@ function Clear(): JSX.Element {
         </button>
         <button
           type="button"
+          data-focus
           onClick={() => {
             page.dialog.value = undefined;
           }}

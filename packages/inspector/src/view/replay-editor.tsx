@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { type EditResult, toEdit, withoutFields } from "../core/edit.ts";
 import type { Exchange } from "../core/exchange.ts";
 import { formatBytes } from "../core/format.ts";
@@ -47,6 +47,8 @@ function Editor({ original }: { readonly original: Original }): JSX.Element {
   const [times, setTimes] = useState(1);
   const [isResigned, setResigned] = useState(exchange.signature !== null);
   const [problem, setProblem] = useState<Extract<EditResult, { problem: string }>>();
+  const first = useRef<HTMLInputElement>(null);
+  useEffect(() => first.current?.focus(), []);
   const newBody = file?.bytes ?? (text === undefined || body === text ? undefined : new TextEncoder().encode(body));
 
   const send = (): void => {
@@ -96,6 +98,7 @@ function Editor({ original }: { readonly original: Original }): JSX.Element {
           ))}
         </datalist>
         <input
+          ref={first}
           aria-label="Path and query"
           value={target}
           aria-invalid={problem?.field === "target"}
@@ -118,7 +121,7 @@ function Editor({ original }: { readonly original: Original }): JSX.Element {
           Body{isEncoded && <span class="quiet"> (decoded; sent as it stands here once it is changed)</span>}
           <textarea
             class="edit-body"
-            rows={10}
+            rows={Math.max(4, Math.min(14, body.split("\n").length + 1))}
             spellcheck={false}
             value={body}
             onInput={(event) => setBody(event.currentTarget.value)}
