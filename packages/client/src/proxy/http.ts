@@ -15,6 +15,8 @@ import { parseAbsoluteForm } from "./rules.ts";
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "PUT"]);
 const METHODS_WITHOUT_BODY: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"]);
 
+const SWITCHED = "the destination switched protocols without being asked";
+
 /** What plain requests need. */
 export interface HttpOptions {
   readonly credentials: Credentials;
@@ -150,7 +152,7 @@ class Relaying {
     upstream.on("response", (answer) => this.#onAnswer(upstream, answer));
     upstream.on("upgrade", (_answer, socket) => {
       socket.destroy();
-      this.#fail(new WayError("destination", "malformed", "the destination switched protocols without being asked"));
+      this.#fail(new WayError("destination", "malformed", SWITCHED));
     });
     if (!this.#plan.hasBody) upstream.end();
     else {
@@ -179,6 +181,11 @@ class Relaying {
     if (answer.statusCode === 407 && proxyLabel !== undefined) {
       upstream.destroy();
       this.#fail(new WayError("proxy", "login", `the proxy ${proxyLabel} does not accept our login (407)`));
+      return;
+    }
+    if (answer.statusCode === 101) {
+      upstream.destroy();
+      this.#fail(new WayError("destination", "malformed", SWITCHED));
       return;
     }
     answer.on("data", (chunk: Buffer) => {
