@@ -1,5 +1,8 @@
 import { createHmac } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { Agent, fetch as undiciFetch } from "undici";
 import { expect, it } from "vitest";
 import { ask, doorOf } from "../harness/visitors.ts";
 import { App, Place, Program, RelayProcess } from "./cli-world.ts";
@@ -41,4 +44,38 @@ it("checks a webhook's signature over the raw bytes", async () => {
   const headers = { "x-hub-signature-256": signature, "x-github-event": "push" };
   expect((await ask(door, "/", { method: "POST", body, headers })).status).toBe(204);
   expect((await ask(door, "/", { method: "POST", body: `${body} `, headers })).status).toBe(401);
+});
+
+it.each(["express", "fastify"])("serves an app of %s without a port", async (name) => {
+  await using relay = await RelayProcess.start();
+  await using place = new Place();
+  await using example = start(name, place, relay);
+  const url = await example.line();
+  const door = doorOf(url);
+  const headers = { "content-type": "application/json", "x-forwarded-proto": "https" };
+  // A front end on this machine is believed: the app learns what its visitor typed.
+  expect((await ask(door, "/", { headers })).body.toString()).toBe(`Hello from ${url.replace("http:", "https:")}\n`);
+  const order = await ask(door, "/orders", { method: "POST", body: '{"item":"book"}', headers });
+  expect([order.status, order.body.toString()]).toEqual([201, '{"received":{"item":"book"}}']);
+  example.kill("SIGINT");
+  expect(await example.exited).toBe(0);
+});
+
+it("serves an MCP server to a client elsewhere", async () => {
+  await using relay = await RelayProcess.start();
+  await using place = new Place();
+  await using example = start("mcp", place, relay);
+  const client = new Client({ name: "test", version: "1.0.0" });
+  // Names under localhost are this machine whatever the resolver says.
+  const dispatcher = new Agent({
+    connect: { lookup: (_name, _o, done) => done(null, [{ address: "127.0.0.1", family: 4 }]) },
+  });
+  const transport = new StreamableHTTPClientTransport(new URL(await example.line()), {
+    fetch: (url, init) => undiciFetch(url, { ...(init as object), dispatcher }) as unknown as Promise<Response>,
+  });
+  await client.connect(transport as Parameters<typeof client.connect>[0]);
+  const { content } = await client.callTool({ name: "time", arguments: {} });
+  expect(content).toEqual([{ type: "text", text: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/) }]);
+  await client.close();
+  await dispatcher.destroy();
 });
