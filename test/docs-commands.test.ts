@@ -9,7 +9,11 @@ const PAGES = [
   "README.md",
   "packages/client/README.md",
   "packages/server/README.md",
-  ...readdirSync(new URL("../docs", import.meta.url)).flatMap((name) => (name.endsWith(".md") ? [`docs/${name}`] : [])),
+  ...["docs", "docs/deploy"].flatMap((folder) =>
+    readdirSync(new URL(`../${folder}`, import.meta.url)).flatMap((name) =>
+      name.endsWith(".md") ? [`${folder}/${name}`] : [],
+    ),
+  ),
 ];
 
 interface Line {
@@ -40,7 +44,8 @@ function parse(page: string, line: string): Line[] {
   const match = /(?:^|[\s/])(ggrok-relay|@ggrok\/server|ggrok)(?:\s+(.*))?$/.exec(
     text.replace(/^npx (?:-p \S+ )*/, ""),
   );
-  if (match === null || text.startsWith("git ")) return [];
+  // A name in somebody else's command is no command of ours.
+  if (match === null || /^(?:git|docker|kubectl|fly|heroku|systemctl|npx -y pnpm@\S+) /.test(text)) return [];
   const program = match[1] === "ggrok" ? "ggrok" : "ggrok-relay";
   const words = (match[2] ?? "").split(/\s+(?=(?:[^']*'[^']*')*[^']*$)/).filter((word) => word !== "");
   // What stands behind `--` or a pipe is another program's.
