@@ -46,6 +46,8 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     // Also how the agent gets to the relay through someone else's proxy.
     ["proxy/"],
     ["forward/"],
+    // Signatures are judged before the app gets anything.
+    ["webhook/"],
     ["inspector/", "agent/"],
     // The other side of TCP tunnels; it dials as the agent does.
     ["connect/"],

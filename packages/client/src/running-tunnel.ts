@@ -13,6 +13,8 @@ import type { ProxyProtocolVersion } from "./forward/proxy-protocol.ts";
 import type { Target } from "./forward/target.ts";
 import { createTcpForwarder, type TcpForwarder } from "./forward/tcp.ts";
 import { ExchangeStats } from "./inspector/exchange-stats.ts";
+import type { WebhookVerifier } from "./webhook/verifier.ts";
+import { WebhookGate } from "./webhook/webhook-gate.ts";
 
 /** The way to the relay, decided: what all tunnels of an agent share. */
 export interface AgentPlan {
@@ -48,6 +50,15 @@ export interface TunnelPlan extends ForwardPlan {
   readonly tcp?: TcpPlan;
   /** Whom a tunnel of HTTP lets in. */
   readonly visitors?: VisitorPlan;
+  /** How the signatures of its webhooks are checked. */
+  readonly webhook?: WebhookPlan;
+}
+
+/** Secrets shared with senders of webhooks. They stay in the agent. */
+export interface WebhookPlan {
+  readonly verifier: WebhookVerifier;
+  /** False: the verdict is shown, and every request reaches the app. */
+  readonly isEnforced: boolean;
 }
 
 /** What a TCP tunnel has beside what every tunnel has. */
@@ -72,7 +83,10 @@ export interface TunnelRoom {
 
 /** What hands a tunnel's streams to its apps. */
 interface Hands {
+  /** What visitors get to. */
   readonly http: Forwarder;
+  /** The way to the app behind all gates. */
+  readonly direct: Forwarder;
   readonly tcp: TcpForwarder | undefined;
 }
 
@@ -107,7 +121,7 @@ export class RunningTunnel {
   }
   /** What hands exchanges to its app now; undefined for a tunnel of TCP. */
   get forwarder(): Forwarder | undefined {
-    return this.#plan.tcp === undefined ? this.#hands.http : undefined;
+    return this.#plan.tcp === undefined ? this.#hands.direct : undefined;
   }
   /** The public address, once the relay gave one. */
   get url(): string | undefined {
@@ -212,16 +226,23 @@ export class RunningTunnel {
 
   #createHands(): Hands {
     const { plan } = this.#room;
-    const { name, isInspected, tcp, ...forwardPlan } = this.#plan;
+    const { name, isInspected, tcp, webhook, ...forwardPlan } = this.#plan;
     const openTap = isInspected ? plan.openTap?.(name) : undefined;
-    const http = createForwarder({
-      ...forwardPlan,
+    const heard = {
       tunnel: name,
-      onExchange: (exchange) => this.#onExchange(exchange),
-      ...(plan.onNotice !== undefined && { onNotice: plan.onNotice }),
+      onExchange: (exchange: ExchangeEvent) => this.#onExchange(exchange),
       ...(openTap !== undefined && { openTap }),
+    };
+    const direct = createForwarder({
+      ...forwardPlan,
+      ...heard,
+      ...(plan.onNotice !== undefined && { onNotice: plan.onNotice }),
     });
-    return { http, tcp: tcp === undefined ? undefined : this.#createTcp(tcp) };
+    const http =
+      webhook?.isEnforced === true
+        ? new WebhookGate({ ...heard, verifier: webhook.verifier, forwarder: direct, url: () => this.url })
+        : direct;
+    return { http, direct, tcp: tcp === undefined ? undefined : this.#createTcp(tcp) };
   }
 
   #createTcp({ proxyProtocol }: TcpPlan): TcpForwarder {

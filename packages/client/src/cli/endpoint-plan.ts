@@ -12,6 +12,8 @@ import { parseTarget } from "../forward/target.ts";
 import { parseTcpTarget } from "../forward/tcp-target.ts";
 import { planUpstream } from "../forward/upstream-plan.ts";
 import type { TunnelPlan } from "../running-tunnel.ts";
+import { parseHook } from "../webhook/hooks.ts";
+import { WebhookVerifier } from "../webhook/verifier.ts";
 
 /** One tunnel of a configuration file: as it stands there, and what it means. */
 export interface PlannedEndpoint {
@@ -75,6 +77,9 @@ function planEndpoint(
   const target = check(["upstream", "url"], () => (isTcp ? parseTcpTarget(targetText) : parseTarget(targetText)));
   const timeoutMs = check(["timeout"], () => (timeout === undefined ? undefined : parseDuration(timeout)));
   const visitors = readVisitors(endpoint, check, o.env);
+  const hooks = check(["verify_webhook"], () => endpoint.verify_webhook?.map((text) => parseHook(text, o.env)));
+  const isEnforced = endpoint.verify_webhook_mode !== "report";
+  const webhook = hooks === undefined ? undefined : { verifier: new WebhookVerifier(hooks), isEnforced };
   const { host_header, tls_ca, tls_verify, proxy_protocol } = upstream;
   const way = planUpstream({
     hostHeader: check(["upstream", "host_header"], () =>
@@ -113,7 +118,7 @@ function planEndpoint(
             ...(proxy_protocol !== undefined && { proxyProtocol: proxy_protocol }),
           },
         }
-      : { ...way, visitors }),
+      : { ...way, visitors, ...(webhook !== undefined && { webhook }) }),
   };
 }
 

@@ -6,10 +6,12 @@ import { composeAgent, type RunningAgent } from "../compose.ts";
 import { parseRelayUrl, type RelayAddress } from "../config/relay-url.ts";
 import { choose } from "../config/settings.ts";
 import { type ListenAddress, parseListenAddress } from "../config/values.ts";
+import type { DraftRecord } from "../inspector/exchange-record.ts";
 import { Inspection } from "../inspector/inspection.ts";
 import type { Inspector } from "../inspector/server.ts";
-import type { AgentPlan, TunnelPlan } from "../running-tunnel.ts";
+import type { AgentPlan, RunningTunnel, TunnelPlan } from "../running-tunnel.ts";
 import { CLIENT_VERSION } from "../version.ts";
+import type { JudgedRequest } from "../webhook/verifier.ts";
 import { type Context, pickToken, pickWay, requireRelay } from "./context.ts";
 import { ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -187,7 +189,8 @@ class Serving {
       folder: canonicalFolder(io.cwd),
       isRecording: inspect !== false,
       ...(redact !== undefined && { redact }),
-      urlOf: (name) => this.#running?.tunnels.find(({ plan }) => plan.name === name)?.url,
+      verify: (record, body) => this.#tunnel(record.tunnel)?.plan.webhook?.verifier.judge(judgedOf(record, body)),
+      urlOf: (name) => this.#tunnel(name)?.url,
       onNotice: (text) => renderer.notice(text),
     });
   }
@@ -203,7 +206,16 @@ class Serving {
       isOnline: () => agent.isOnline,
       phase: () => agent.phase,
       latencyMs: () => agent.latencyMs,
-      forwarderOf: (name) => running.tunnels.find(({ plan }) => plan.name === name)?.forwarder,
+      forwarderOf: (name) => this.#tunnel(name)?.forwarder,
+      sign: (request, record) => {
+        const { url, plan } = this.#tunnel(record.tunnel) ?? {};
+        const fields = plan?.webhook?.verifier.sign({
+          ...request,
+          nowMs: Date.now(),
+          ...(url !== undefined && { url }),
+        });
+        return fields === undefined ? undefined : { ...request, fields };
+      },
       tunnels: () =>
         running.tunnels.map(({ plan, url, stats }) => ({
           name: plan.name,
@@ -213,6 +225,10 @@ class Serving {
           figures: stats.read(),
         })),
     });
+  }
+
+  #tunnel(name: string): RunningTunnel | undefined {
+    return this.#running?.tunnels.find(({ plan }) => plan.name === name);
   }
 
   #createRenderer(): Renderer {
@@ -244,6 +260,10 @@ class Serving {
       },
     });
   }
+}
+
+function judgedOf({ request, timings, url }: DraftRecord, body: Buffer): JudgedRequest {
+  return { target: request.target, fields: request.fields, body, nowMs: timings.receivedAt, url };
 }
 
 function isScreen({ flags, command }: ServeRequest, io: Io): boolean {

@@ -31,6 +31,8 @@ const endpointSchema = z.strictObject({
   basic_auth_pass: flag.optional(),
   rate_limit: text.optional(),
   open: z.array(text).optional(),
+  verify_webhook: z.array(text).optional(),
+  verify_webhook_mode: z.enum(["enforce", "report"], { error: "must be enforce or report" }).optional(),
 });
 
 /** One tunnel of the configuration file, validated. */

@@ -25,25 +25,27 @@ export function parseBoolean(text: string): boolean {
   throw configError(`"${text}" is neither true nor false`);
 }
 
-/**
- * Resolves a secret: `env:NAME` is read from the environment, `file:PATH` from a file (one trailing line end removed),
- * anything else is the secret itself.
- */
+/** Resolves a token as {@link readSecret} does, and refuses what no token can be. */
 export function resolveSecret(text: string, env: NodeJS.ProcessEnv): string {
+  return checkToken(readSecret(text, env));
+}
+
+/**
+ * Reads a secret: `env:NAME` from the environment, `file:PATH` from a file (one trailing line end removed), anything else is
+ * the secret itself.
+ */
+export function readSecret(text: string, env: NodeJS.ProcessEnv): string {
   if (text.startsWith("env:")) {
     const value = env[text.slice(4)];
     if (value === undefined || value === "") throw configError(`the environment variable ${text.slice(4)} is not set`);
-    return checkToken(value);
+    return value;
   }
-  if (text.startsWith("file:")) {
-    try {
-      return checkToken(readFileSync(text.slice(5), "utf8").replace(/\r?\n$/, ""));
-    } catch (cause) {
-      if (cause instanceof GgrokError) throw cause;
-      throw configError(`the secret's file ${text.slice(5)} cannot be read`, cause);
-    }
+  if (!text.startsWith("file:")) return text;
+  try {
+    return readFileSync(text.slice(5), "utf8").replace(/\r?\n$/, "");
+  } catch (cause) {
+    throw configError(`the secret's file ${text.slice(5)} cannot be read`, cause);
   }
-  return checkToken(text);
 }
 
 /** A token travels in a header field: what could not stand there is refused before it is stored or sent. */

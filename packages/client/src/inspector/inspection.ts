@@ -8,7 +8,7 @@ import type { ExchangeStore } from "./exchange-store.ts";
 import { openStore, storeKeys } from "./open-store.ts";
 import { loadPage } from "./page.ts";
 import { Recorder, type VerifySignature } from "./recorder.ts";
-import { createReplayer } from "./replay.ts";
+import { createReplayer, type SignReplay } from "./replay.ts";
 import { type Inspector, startInspector } from "./server.ts";
 import { createToolRoutes } from "./tool-routes.ts";
 
@@ -32,6 +32,8 @@ export interface InspectionOptions {
 export interface ReplayWays {
   /** Undefined: no such tunnel, or one without HTTP. */
   forwarderOf(tunnel: string): Forwarder | undefined;
+  /** Signs anew what is sent again. */
+  readonly sign?: SignReplay;
 }
 
 /** Records the exchanges of an agent and shows them on its local API. */
@@ -99,6 +101,7 @@ export class Inspection {
       forwarderOf: (tunnel) => source.forwarderOf(tunnel),
       openTap: (tunnel) => this.openTap(tunnel),
       markReplay: (id, originalId) => this.#recorder?.expectReplay(id, originalId),
+      ...(source.sign !== undefined && { sign: source.sign }),
     });
     return createToolRoutes({ store, replayer, version: source.version });
   }

@@ -1,11 +1,15 @@
+import { readFileSync } from "node:fs";
 import type { OpenTap } from "../forward/exchange-tap.ts";
+import { WEBHOOK_BODY_BYTES_MAX } from "../webhook/verifier.ts";
 import type { BodyRules } from "./body-collector.ts";
 import { Capture, type CaptureSink } from "./capture.ts";
 import { type DraftBodies, type DraftRecord, Outcome, type SignatureVerdict } from "./exchange-record.ts";
 import type { ExchangeStore } from "./exchange-store.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
-import { Redactor } from "./redact.ts";
+import { REDACTED, Redactor } from "./redact.ts";
+
+const EMPTY = Buffer.alloc(0);
 
 /** Judges the signature of a request; undefined: nobody asked for it. */
 export type VerifySignature = (record: DraftRecord, body: Buffer) => SignatureVerdict | undefined;
@@ -117,8 +121,15 @@ export class Recorder implements CaptureSink {
   }
 
   #judge(draft: DraftRecord, bodies: DraftBodies): SignatureVerdict | undefined {
-    if (this.#verify === undefined) return undefined;
-    return this.#verify(draft, Buffer.isBuffer(bodies.request) ? bodies.request : Buffer.alloc(0));
+    if (this.#verify === undefined || draft.kind === "websocket" || draft.kind === "upgrade") return undefined;
+    const body = signedBody(draft, bodies.request);
+    const verdict = this.#verify(draft, body ?? EMPTY);
+    if (body !== undefined || verdict === undefined || verdict.verdict === "unknown") return verdict;
+    return {
+      ...verdict,
+      verdict: "unknown",
+      reason: "what was signed is not known as it came: it is too large, or redacted",
+    };
   }
 
   #flushMessages(): void {
@@ -132,4 +143,12 @@ export class Recorder implements CaptureSink {
     const messages = capture.takeMessages();
     if (messages.length > 0 && capture.storedId !== undefined) this.#store.addMessages(capture.storedId, messages);
   }
+}
+
+/** The bytes that were signed; undefined when they are not known as they came. */
+function signedBody({ request }: DraftRecord, body: DraftBodies["request"]): Buffer | undefined {
+  if (request.body.isRedacted === true || request.fields.includes(REDACTED)) return undefined;
+  if (request.body.size === 0) return EMPTY;
+  if (Buffer.isBuffer(body)) return body;
+  return body !== undefined && body.size <= WEBHOOK_BODY_BYTES_MAX ? readFileSync(body.file) : undefined;
 }

@@ -10,6 +10,7 @@ import { type ServeRequest, serveTunnels } from "../serve.ts";
 import { parseWebAddress, type ServeFlags } from "../serve-flags.ts";
 import { readUpstreamFlags, type UpstreamFlags } from "../upstream-flags.ts";
 import { appendCidrs, appendGlobs, appendText, readVisitorFlags, type VisitorFlags } from "../visitor-flags.ts";
+import { readWebhookFlags, WEBHOOK_MODES, type WebhookFlags } from "../webhook-flags.ts";
 import { unknownTarget } from "../wrap.ts";
 
 /** Name of the one tunnel of a command line, as ngrok's agent calls it. */
@@ -29,7 +30,7 @@ export interface TunnelFlags extends ServeFlags {
 }
 
 /** What `ggrok http` takes. */
-interface HttpFlags extends TunnelFlags, VisitorFlags, UpstreamFlags {}
+interface HttpFlags extends TunnelFlags, VisitorFlags, UpstreamFlags, WebhookFlags {}
 
 /** Adds `ggrok http` to the command line. */
 export function addHttp(program: Command, io: Io, setCode: (code: number) => void, command?: readonly string[]): void {
@@ -72,6 +73,17 @@ export function addHttp(program: Command, io: Io, setCode: (code: number) => voi
     .option("--cidr-deny <cidr>", "these addresses may not visit; repeatable or comma separated", appendCidrs, [])
     .option("--rate-limit <N/s[:burst]>", "requests of one address, for instance 10/s or 100/m:200")
     .option("--open <path>", "paths that need no log-in, such as /webhooks/*; repeatable", appendGlobs, [])
+    .option(
+      "--verify-webhook <provider=secret>",
+      "take only requests this provider has signed; repeatable, the secret also as env:NAME or file:PATH",
+      appendText,
+      [],
+    )
+    .addOption(
+      new Option("--verify-webhook-mode <mode>", "report: show the verdict, refuse nothing (default: enforce)").choices(
+        WEBHOOK_MODES,
+      ),
+    )
     .option("--timeout <duration>", "longest silence of the app, for instance 30s (default: none)")
     .option("--wait <duration>", "print no URL before the app accepts connections; --wait alone means --wait=60s")
     .option("--local", "start a relay on this machine, with addresses at *.localhost")
@@ -112,6 +124,7 @@ async function runHttp(
   const request = readTunnelFlags(target, flags, {
     ...readUpstreamFlags(flags, io.cwd),
     visitors: readVisitorFlags(flags, io.env),
+    ...readWebhookFlags(flags, io.env),
     ...(targetText === undefined && command !== undefined && { memory: `-- ${command.join(" ")}` }),
   });
   return await serveTunnels({ ...request, command }, loadContext(flags, io), io);
