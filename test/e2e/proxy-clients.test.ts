@@ -210,6 +210,38 @@ describe("a client that does not read", () => {
   });
 });
 
+describe("a destination that does not read", () => {
+  it.each([
+    [
+      "POST",
+      (port: number) => `POST http://localhost:${port}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n`,
+    ],
+    ["CONNECT", (port: number) => `CONNECT localhost:${port} HTTP/1.1\r\nHost: x\r\n\r\n`],
+  ])("holds up its own client alone, with a bound on what is held for it: %s", async (_way, head) => {
+    const { port } = await world.tcp((socket) => socket.pause());
+    const { listener } = await world.proxy();
+    const client = await world.dial(listener.port, head(port));
+    const block = Buffer.alloc(65_536, "x");
+    const pour = (): void => {
+      while (client.socket.bytesWritten < 900_000_000 && client.socket.write(block));
+    };
+    client.socket.on("drain", pour);
+    pour();
+    let before = -1;
+    let looks = 0;
+    const sent = (): number => client.socket.bytesWritten - client.socket.writableLength;
+    await eventually(
+      () => `the client to stand still, it sent ${sent()} bytes`,
+      () => {
+        looks = sent() === before ? looks + 1 : 0;
+        before = sent();
+        return looks > 25;
+      },
+    );
+    expect(before).toBeLessThan(64 << 20);
+  });
+});
+
 describe("SOCKS5 by IPv6", () => {
   it("reaches an address, as bytes and as text", async () => {
     const server: Server = createServer((socket) => socket.on("error", () => {}).pipe(socket));

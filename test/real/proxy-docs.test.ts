@@ -25,7 +25,7 @@ let socksPort: number;
 
 beforeAll(async () => {
   world = new ProxyWorld();
-  place = new Place({ PROXY_LOGIN: "ann:s3cret" });
+  place = new Place({ PROXY_LOGIN: "bob:a b\nann:s3cret\n" });
   app = await App.start((_request, response) => response.end("hello"));
   relay = await RelayProcess.start(["--domain", RELAY, "--public-url", "http://localhost", "--token", TOKEN]);
   ca = await world.ca();

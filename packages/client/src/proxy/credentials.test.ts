@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Credentials, parseCredentials } from "./credentials.ts";
+import { Credentials } from "./credentials.ts";
 
 const basic = (pair: string): string => `Basic ${Buffer.from(pair).toString("base64")}`;
 
@@ -24,16 +24,5 @@ describe("Credentials", () => {
   it("ask for nothing where there are none", () => {
     const none = new Credentials([]);
     expect([none.isRequired, none.acceptField(undefined), none.accept("any", "one")]).toEqual([false, true, true]);
-  });
-});
-
-describe("parseCredentials", () => {
-  it("reads a pair, also from the environment", () => {
-    expect(parseCredentials("ann:pw", {})).toBe("ann:pw");
-    expect(parseCredentials("env:PROXY_LOGIN", { PROXY_LOGIN: "ann:pw" })).toBe("ann:pw");
-  });
-
-  it.each(["", "ann", ":pw", "ann:", "env:NOPE", "file:/nowhere/at/all"])("refuses %j", (text) => {
-    expect(() => parseCredentials(text, {})).toThrow();
   });
 });

@@ -1,5 +1,4 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { configError, resolveSecret } from "../config/values.ts";
 
 /** Who may use the proxy; kept as hashes, so that comparing takes the same time whatever is sent. */
 export class Credentials {
@@ -33,13 +32,6 @@ export class Credentials {
     const colon = text.indexOf(":");
     return colon >= 0 && this.accept(text.slice(0, colon), text.slice(colon + 1));
   }
-}
-
-/** Parses `user:password`, also as `env:NAME` or `file:PATH`; throws CONFIG_INVALID. */
-export function parseCredentials(text: string, env: NodeJS.ProcessEnv): string {
-  const pair = resolveSecret(text, env);
-  if (!/^[^:]+:./.test(pair)) throw configError("write user:password, env:NAME or file:PATH");
-  return pair;
 }
 
 function hash(text: string): Buffer {

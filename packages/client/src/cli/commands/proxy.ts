@@ -5,7 +5,7 @@ import type { Agent } from "../../agent/agent.ts";
 import { readAuthorities } from "../../config/authorities.ts";
 import { isLoopbackHost } from "../../config/relay-url.ts";
 import { parseListenAddress } from "../../config/values.ts";
-import { parseCredentials } from "../../proxy/credentials.ts";
+import { parseUsers } from "../../config/visitor-plan.ts";
 import type { ProxyExchange } from "../../proxy/exchange-log.ts";
 import { listenProxy, type ProxyListener } from "../../proxy/listen.ts";
 import { createProxy, type ForwardProxy, type ProxyOptions } from "../../proxy/proxy.ts";
@@ -144,7 +144,7 @@ async function startTunnel(
 
 function readOptions(flags: ProxyFlags, o: { isExposed: boolean; io: Io }): ProxyOptions {
   const { env, cwd } = o.io;
-  const credentials = flags.basicAuth.map((text) => parseFlag("--basic-auth", () => parseCredentials(text, env)));
+  const credentials = flags.basicAuth.flatMap((text) => parseFlag("--basic-auth", () => parseUsers(text, env)));
   if (o.isExposed && credentials.length === 0) {
     throw new UsageError("a proxy that others can reach needs --basic-auth user:password (or env:NAME, file:PATH)");
   }
