@@ -16,6 +16,9 @@ const PAGES = [
   ),
 ];
 
+/** Commands that have commands of their own. */
+const GROUPS: ReadonlySet<string> = new Set(["config", "token"]);
+
 interface Line {
   readonly page: string;
   readonly text: string;
@@ -52,8 +55,9 @@ function parse(page: string, line: string): Line[] {
   const end = words.findIndex((word) => ["--", "|", ">", "2>", "&", "&&"].includes(word));
   const own = end < 0 ? words : words.slice(0, end);
   const flags = own.flatMap((word) => /^--[a-z-]+/.exec(word)?.[0] ?? []);
-  const [first = ""] = own;
-  return [{ page, text, program, command: /^[a-z]/.test(first) ? first : "", flags }];
+  const [first = "", second = ""] = own;
+  const command = GROUPS.has(first) && /^[a-z]/.test(second) ? `${first} ${second}` : first;
+  return [{ page, text, program, command: /^[a-z]/.test(first) ? command : "", flags }];
 }
 
 describe("the commands of the pages", () => {
