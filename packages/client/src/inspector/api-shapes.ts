@@ -175,7 +175,7 @@ function raw(firstLine: string, part: RecordedRequest | RecordedResponse, body: 
 }
 
 function statusLine(response: RecordedResponse): string {
-  return `${response.status} ${response.reason}`.trimEnd();
+  return response.reason === "" ? String(response.status) : `${response.status} ${response.reason}`;
 }
 
 /** Fields by name, as ngrok has them: Go writes names in their usual case, here the first spelling counts. */
