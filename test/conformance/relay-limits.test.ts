@@ -23,6 +23,7 @@ vi.mock(import("../../packages/server/src/limits.ts"), async (original) => {
     maxSessionsPerPrincipal: 4,
     maxParkedPerEndpoint: 3,
     disconnectMs: 300,
+    drainsPerSecond: 10,
   };
   return { RELAY_LIMITS: { ...RELAY_LIMITS, ...smaller } as unknown as typeof RELAY_LIMITS };
 });
@@ -199,6 +200,25 @@ describe("agents", () => {
     await fetch(`${api}/${String(sessions[0]?.id)}`, { method: "DELETE", headers });
     await within("the end of the session", agent.closed);
     expect(await visitor.ended()).not.toBe("open");
+  });
+});
+
+describe("a drain", () => {
+  it("lets agents be told to leave one after the other, drainsPerSecond of them", async () => {
+    const relay = await start({ hold: "0s" });
+    const agents: RawAgent[] = [];
+    for (const token of ["alice", "alice", "alice", "bob", "bob", "bob"])
+      agents.push((await greet(relay, token)).agent);
+    const told = agents.map(async (agent) => {
+      await agent.next("drain");
+      return performance.now();
+    });
+    const closed = relay.close(10_000);
+    const times = (await within("all to be told", Promise.all(told))).sort((a, b) => a - b);
+    // Six at ten a second: the last half a second behind the first.
+    expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(400);
+    for (const agent of agents) agent.terminate();
+    await within("the relay to close", closed, 20_000);
   });
 });
 

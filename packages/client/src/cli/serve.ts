@@ -18,6 +18,7 @@ import type { Io } from "./io.ts";
 import { type LocalRelay, startLocalRelay } from "./local-relay.ts";
 import { type OpenLog, openLog } from "./open-log.ts";
 import { createJsonRenderer, createPlainRenderer, createScreenRenderer, type Renderer } from "./render.ts";
+import { hideSecrets, withoutSecrets } from "./secret-query.ts";
 import type { ServeFlags } from "./serve-flags.ts";
 import { holdUrls, type Wrapped, wrapCommand } from "./wrap.ts";
 
@@ -88,14 +89,15 @@ class Serving {
         ...plan,
         onNotice: (text) => renderer.notice(text),
         openTap: (tunnel) => inspection.openTap(tunnel),
-        onExchange: (exchange) => exchange.phase === "start" && renderer.exchangeStarted(exchange),
+        onExchange: (exchange) =>
+          exchange.phase === "start" && renderer.exchangeStarted({ ...exchange, path: hideSecrets(exchange.path) }),
         onAppChange: (isListening, { authority, label, socketPath }) =>
           reportApp(isListening, socketPath === undefined ? authority : label, renderer),
       },
       request.tunnels,
     );
     this.#running = running;
-    running.events.tap((event) => renderer.event(event), { requests: renderer.showsRequests });
+    running.events.tap((event) => renderer.event(withoutSecrets(event)), { requests: renderer.showsRequests });
     let stopFollowing: (() => void) | undefined;
     try {
       const inspector = await this.#openInspector(running, inspection);

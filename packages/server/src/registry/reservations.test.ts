@@ -150,6 +150,18 @@ describe("a claimed name", () => {
     expect(await tell(bind(registry, bob, "app"))).toBe("https://app.t.example");
   });
 
+  it("is written down again an hour after the last time, and not before", async () => {
+    const { registry, reservations, store } = setup();
+    await bind(registry, new FakeOwner("alice"), "app");
+    const writtenAt = now;
+    now += 3_599_999;
+    reservations.touch(registry.usedPlaces);
+    expect(store.reservation("app", now)?.lastUsedAt).toBe(writtenAt);
+    now += 1;
+    reservations.touch(registry.usedPlaces);
+    expect(store.reservation("app", now)).toMatchObject({ lastUsedAt: now, expiresAt: now + 30 * DAY });
+  });
+
   it("belongs with all its paths to one owner below a domain", async () => {
     const { registry } = setup();
     const [alice, bob] = [new FakeOwner("alice"), new FakeOwner("bob")];
