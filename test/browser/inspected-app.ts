@@ -4,12 +4,12 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 import { WebSocketServer } from "ws";
 
 /** One pixel. */
-export const PNG = Buffer.from(
+const PNG = Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
   "base64",
 );
 /** Would say so if any of it were run: by a script, by a handler of an event, by an image from elsewhere. */
-export const HOSTILE_HTML = `<!doctype html><title>taken over</title><script>window.hacked = "script"</script>
+const HOSTILE_HTML = `<!doctype html><title>taken over</title><script>window.hacked = "script"</script>
 <img src="http://127.0.0.1:9/leak.png" onerror="window.hacked = 'handler'"><style>body { display: none }</style>
 <iframe srcdoc="<script>parent.hacked = 'frame'</script>"></iframe><p>it's hostile</p>`;
 const HOSTILE_SVG = `<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><script>window.hacked = "svg"</script><image href="http://127.0.0.1:9/leak.png"/><rect width="40" height="20" fill="teal"/></svg>`;

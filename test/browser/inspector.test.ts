@@ -342,6 +342,7 @@ it("shows the messages of a WebSocket as they come, and the events of a stream",
   await messages.getByRole("option", { name: "From the app" }).first().waitFor();
   socket.send(Buffer.from([1, 2, 3]));
   await messages.getByText("01 02 03").last().waitFor();
+  await page.getByRole("tab", { name: "Messages 4" }).waitFor();
   await messages.getByRole("option", { name: /^To the app text/ }).click();
   await page.getByRole("region", { name: "Message 1" }).getByText("hello:").waitFor();
   await takePicture(page, "websocket");

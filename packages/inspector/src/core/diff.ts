@@ -85,7 +85,7 @@ export function diffText(before: string, after: string): LineDiff[] | undefined 
 }
 
 /** A path as JavaScript would write it. */
-export function formatPath(path: readonly (string | number)[]): string {
+function formatPath(path: readonly (string | number)[]): string {
   if (path.length === 0) return "(all)";
   return path
     .map((key) => {

@@ -31,7 +31,7 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** Writes a head as lines. */
-export function formatHead(pairs: HeaderPairs): string {
+function formatHead(pairs: HeaderPairs): string {
   return toFields(pairs)
     .map(({ name, value }) => `${name}: ${value}`)
     .join("\n");

@@ -1,5 +1,5 @@
 /** Bytes of one line of a hex view. */
-export const HEX_LINE_BYTES = 16;
+const HEX_LINE_BYTES = 16;
 
 /** One line of a hex view. */
 export interface HexLine {

@@ -12,7 +12,7 @@ export interface Token {
 }
 
 /** Characters above which text is shown plain: each piece is an element. */
-export const HIGHLIGHT_CHARS_MAX = 200_000;
+const HIGHLIGHT_CHARS_MAX = 200_000;
 
 const OPTIONS: Readonly<Record<Exclude<Language, "plain">, ParseOptions>> = {
   json,

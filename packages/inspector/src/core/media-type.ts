@@ -19,6 +19,6 @@ export function parseMediaType(value: string | undefined): MediaType {
 }
 
 /** Splits at the semicolons that are not inside quotes. */
-export function splitParameters(value: string): string[] {
+function splitParameters(value: string): string[] {
   return value.match(/(?:"(?:[^"\\]|\\.)*"|[^;"]|")+/gs) ?? [];
 }

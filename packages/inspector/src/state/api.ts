@@ -2,7 +2,7 @@ import type { Edit } from "../core/edit.ts";
 import type { BodySide, Exchange, StoreStats, StreamMessage, Summary } from "../core/exchange.ts";
 
 /** What the local API says is wrong. */
-export class ApiError extends Error {
+class ApiError extends Error {
   readonly code: string;
 
   constructor(code: string, message: string) {

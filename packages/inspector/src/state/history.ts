@@ -61,6 +61,12 @@ export class History {
     if (this.filter.value.text !== "") this.#lookUpSoon();
   }
 
+  /** An open exchange has more messages. */
+  countMessages(id: string, lastN: number): void {
+    const row = this.rows.value.find((one) => one.id === id);
+    if (row !== undefined) this.merge([{ ...row, messages: Math.max(row.messages, lastN - row.messages_dropped) }]);
+  }
+
   remove(id: string): void {
     this.rows.value = removeRow(this.rows.value, id);
   }

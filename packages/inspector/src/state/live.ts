@@ -7,7 +7,8 @@ export type Connection = "connecting" | "live" | "lost";
 /** Who hears of what happens. */
 export interface LiveListener {
   onExchanges(changes: readonly Summary[]): void;
-  onMessages(id: string): void;
+  /** @param lastN number of the newest message */
+  onMessages(id: string, lastN: number): void;
   onRemoved(id: string): void;
   /** Everything went, or more was missed than can be told. */
   onCleared(): void;
@@ -44,7 +45,11 @@ export class Live {
       this.stats.value = data as StoreStats;
     });
     hear("exchange", (data) => this.#gather(data as Summary));
-    hear("message", (data) => this.#listener.onMessages((data as { id: string }).id));
+    hear("message", (data) => {
+      const { id, n } = data as { id: string; n: number };
+      this.#flush();
+      this.#listener.onMessages(id, n);
+    });
     hear("removed", (data) => {
       this.#flush();
       this.#listener.onRemoved((data as { id: string }).id);

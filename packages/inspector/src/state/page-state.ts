@@ -49,7 +49,8 @@ export class PageState {
     });
     this.live = new Live({
       onExchanges: (changes) => this.history.merge(changes),
-      onMessages: (id) => {
+      onMessages: (id, lastN) => {
+        this.history.countMessages(id, lastN);
         if (id === this.selectedId.peek()) this.messageTick.value += 1;
       },
       onRemoved: (id) => this.#forget(id),

@@ -51,6 +51,10 @@ function Editor({ original }: { readonly original: Original }): JSX.Element {
   useEffect(() => first.current?.focus(), []);
   const newBody = file?.bytes ?? (text === undefined || body === text ? undefined : new TextEncoder().encode(body));
 
+  const change = (set: () => void): void => {
+    set();
+    setProblem(undefined);
+  };
   const send = (): void => {
     const lines = unmaskHead(head, request.header_list);
     const result = toEdit(request, { method: method.trim(), target: target.trim(), head: lines, body: newBody });
@@ -90,7 +94,7 @@ function Editor({ original }: { readonly original: Original }): JSX.Element {
           list="edit-methods"
           value={method}
           aria-invalid={problem?.field === "method"}
-          onInput={(event) => setMethod(event.currentTarget.value)}
+          onInput={(event) => change(() => setMethod(event.currentTarget.value))}
         />
         <datalist id="edit-methods">
           {["GET", "POST", "PUT", "PATCH", "DELETE"].map((one) => (
@@ -102,7 +106,7 @@ function Editor({ original }: { readonly original: Original }): JSX.Element {
           aria-label="Path and query"
           value={target}
           aria-invalid={problem?.field === "target"}
-          onInput={(event) => setTarget(event.currentTarget.value)}
+          onInput={(event) => change(() => setTarget(event.currentTarget.value))}
         />
       </div>
       <label>
@@ -113,7 +117,7 @@ function Editor({ original }: { readonly original: Original }): JSX.Element {
           spellcheck={false}
           value={head}
           aria-invalid={problem?.field === "head"}
-          onInput={(event) => setHead(event.currentTarget.value)}
+          onInput={(event) => change(() => setHead(event.currentTarget.value))}
         />
       </label>
       {text !== undefined && file === undefined && (
