@@ -10,17 +10,17 @@ export default defineConfig({
     pool: "forks",
     // Most of the time of the whole-program tests is waiting: two files at a time on any machine, no more, since they time each other.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     teardownTimeout: 10_000,
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "bench/*.test.ts"], testTimeout: 10_000 },
+        test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "bench/*.test.ts"] },
       },
       {
         extends: true,
-        test: { name: "whole", include: ["test/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 },
+        test: { name: "whole", include: ["test/**/*.test.ts"] },
       },
     ],
   },
