@@ -1,5 +1,7 @@
 import { once } from "node:events";
+import { existsSync, readdirSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
+import { join } from "node:path";
 import { createRelay, type Relay } from "@ggrok/server";
 import { DEADLINE_MS } from "../harness/deadline.ts";
 import { RawClient } from "../harness/raw-client.ts";
@@ -75,6 +77,14 @@ export class InspectorWorld implements AsyncDisposable {
   async ask(text: string | Buffer, method?: string): Promise<void> {
     await using visitor = await this.visit(text);
     if ((await visitor.answer(method)) === undefined) throw new Error("no answer");
+  }
+
+  /** What agents of this place have written about exchanges and about themselves. */
+  inspectorFiles(): string[] {
+    const folder = join(this.place.folder, "state", "ggrok", "inspector");
+    if (!existsSync(folder)) return [];
+    const entries = readdirSync(folder, { withFileTypes: true, recursive: true });
+    return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
   }
 
   /** Calls the local API. */
