@@ -27,8 +27,9 @@ it.each([
 
 it("answers a connection once and ends it", async () => {
   const socket = new FakeSocket();
-  handleClientError(failure("HPE_INVALID_TOKEN"), socket, () => "id-1");
-  handleClientError(failure("HPE_INVALID_TOKEN"), socket, () => "id-2");
+  const answered = handleClientError(failure("HPE_INVALID_TOKEN"), socket, () => "id-1");
+  expect(answered).toEqual({ code: "ERR_GGROK_REQUEST_MALFORMED", requestId: "id-1", status: 400 });
+  expect(handleClientError(failure("HPE_INVALID_TOKEN"), socket, () => "id-2")).toBeUndefined();
   expect(socket.written).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/u);
   expect(socket.written).not.toContain("id-2");
   expect(socket.writableEnded).toBe(true);
@@ -49,7 +50,7 @@ it("never writes into another request's answer", () => {
 
 it("answers in place of the request whose own body broke", () => {
   const socket = Object.assign(new FakeSocket(), { _httpMessage: { headersSent: false, req: { complete: false } } });
-  handleClientError(failure("HPE_INVALID_CHUNK_SIZE"), socket, () => "id");
+  expect(handleClientError(failure("HPE_INVALID_CHUNK_SIZE"), socket, () => "id")).toBeUndefined();
   expect(socket.written).toMatch(/^HTTP\/1\.1 400 /u);
   socket.destroy();
 });

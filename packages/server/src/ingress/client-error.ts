@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { ErrorCode } from "@ggrok/protocol";
+import { ERRORS, type ErrorCode } from "@ggrok/protocol";
 import { errorAnswerBytes } from "./error-page.ts";
 import { closeGently, isDead } from "./sockets.ts";
 
@@ -25,25 +25,46 @@ export function answerOfClientError(error: NodeJS.ErrnoException): ClientErrorAn
   }
 }
 
-/** Answers what Node's parser refused, when the connection is at a point where an answer can be understood. */
-export function handleClientError(error: NodeJS.ErrnoException, socket: Duplex, newRequestId: () => string): void {
+/** An answer to what was no request yet. */
+export interface AnsweredError {
+  readonly code: ErrorCode;
+  readonly requestId: string;
+  readonly status: number;
+}
+
+/**
+ * Answers what Node's parser refused, when the connection is at a point where an answer can be understood.
+ *
+ * @returns what was answered, unless it stands for a request that is known and tells its own end
+ */
+export function handleClientError(
+  error: NodeJS.ErrnoException,
+  socket: Duplex,
+  newRequestId: () => string,
+): AnsweredError | undefined {
   // What follows a refused head is garbage too.
-  if (isDead(socket)) return;
+  if (isDead(socket)) return undefined;
   const answer = answerOfClientError(error);
-  if (answer === undefined || !socket.writable || isInsideAnswer(socket)) {
+  const current = currentAnswer(socket);
+  if (answer === undefined || !socket.writable || isInsideAnswer(current)) {
     socket.destroy();
-    return;
+    return undefined;
   }
   const { code, ...options } = answer;
-  closeGently(socket, errorAnswerBytes(code, undefined, { requestId: newRequestId(), ...options }));
+  const requestId = newRequestId();
+  closeGently(socket, errorAnswerBytes(code, undefined, { requestId, ...options }));
+  return current === undefined ? { code, requestId, status: ERRORS[code].status } : undefined;
+}
+
+function currentAnswer(socket: Duplex): ServerResponse | undefined {
+  return (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage ?? undefined;
 }
 
 /**
  * True when bytes of the relay's own would stand in another request's answer. An answer that has not begun may be
  * replaced when it is its own request that broke; garbage pipelined behind a good request must not answer that one.
  */
-function isInsideAnswer(socket: Duplex): boolean {
-  const current = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage;
-  if (current === undefined || current === null) return false;
+function isInsideAnswer(current: ServerResponse | undefined): boolean {
+  if (current === undefined) return false;
   return current.headersSent || current.req.complete;
 }

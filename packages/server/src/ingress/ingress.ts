@@ -309,7 +309,13 @@ class VisitorIngress implements Ingress, IngressContext {
   }
 
   onClientError(error: Error, socket: Duplex): void {
-    handleClientError(error, socket, this.newRequestId);
+    const answered = handleClientError(error, socket, this.newRequestId);
+    if (answered === undefined) return;
+    const { requestId: id, code, status } = answered;
+    const client = plainAddress((socket as Socket).remoteAddress);
+    // Nothing is known of it: what could not be read is not repeated.
+    const nothing = { host: "", method: "", path: "", durationMs: 0, bytesIn: 0, bytesOut: 0 };
+    this.#report({ id, code, status, client, ...nothing });
   }
 
   onEnd(record: ExchangeRecord): void {
