@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
 import { createRelay } from "@ggrok/server";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -16,7 +17,7 @@ const client = fileURLToPath(new URL("../packages/client/", import.meta.url));
 const relayBin = fileURLToPath(new URL("../packages/server/bin/ggrok-relay.js", import.meta.url));
 
 /** What the published agent may cost. Raising one is a decision: say in the commit what was bought with it. */
-const BUDGET = { tarballBytes: 700_000, startMs: 150 };
+const BUDGET = { tarballBytes: 700_000, startMs: 150, pageScriptBytes: 75_000 };
 const START_SAMPLES = 60;
 const TEST_TIMEOUT_MS = 120_000;
 
@@ -98,7 +99,12 @@ describe("the packed agent", () => {
     });
     const gone = once(agent, "exit");
     try {
-      expect(await visit(await firstUrl(agent))).toBe("from the app");
+      const urls = await firstUrls(agent);
+      expect(await visit(urls.tunnel)).toBe("from the app");
+      expect(await (await fetch(urls.inspector)).text()).toContain('<div id="page">');
+      const script = await fetch(`${urls.inspector}/assets/page.js`);
+      expect([script.status, script.headers.get("content-type")]).toEqual([200, "text/javascript; charset=utf-8"]);
+      expect(gzipSync(await script.bytes()).length).toBeLessThan(BUDGET.pageScriptBytes);
     } finally {
       if (agent.pid !== undefined && agent.exitCode === null) process.kill(-agent.pid, "SIGTERM");
       await gone;
@@ -160,14 +166,17 @@ async function visit(url: string): Promise<string> {
   return text(response);
 }
 
-/** The URL of the first tunnel that the agent says is online. */
-async function firstUrl(agent: ChildProcess): Promise<string> {
+/** Where the agent says that its first tunnel and its inspector are. */
+async function firstUrls(agent: ChildProcess): Promise<{ tunnel: string; inspector: string }> {
   if (agent.stdout === null) throw new Error("the agent's output is not piped");
+  const urls = new Map<unknown, string>();
   for await (const line of createInterface({ input: agent.stdout })) {
     const event: unknown = JSON.parse(line);
-    if (typeof event === "object" && event !== null && "event" in event && event.event === "tunnel.online") {
-      if ("url" in event && typeof event.url === "string") return event.url;
+    if (typeof event === "object" && event !== null && "event" in event) {
+      if ("url" in event && typeof event.url === "string") urls.set(event.event, event.url);
     }
+    const [tunnel, inspector] = [urls.get("tunnel.online"), urls.get("inspector.online")];
+    if (tunnel !== undefined && inspector !== undefined) return { tunnel, inspector };
   }
   throw new Error("the agent ended without a tunnel");
 }

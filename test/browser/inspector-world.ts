@@ -37,8 +37,9 @@ export class InspectorWorld implements AsyncDisposable {
   readonly tunnelUrl: string;
   readonly #browser: Browser;
   readonly #relay: RelayProcess;
-  readonly #agent: Program;
+  #agent: Program;
   readonly #app: Server;
+  readonly #flags: readonly string[];
   readonly #faults: string[] = [];
 
   private constructor(o: {
@@ -49,6 +50,7 @@ export class InspectorWorld implements AsyncDisposable {
     relay: RelayProcess;
     agent: Program;
     app: Server;
+    flags: readonly string[];
   }) {
     this.place = o.place;
     this.origin = o.origin;
@@ -57,21 +59,18 @@ export class InspectorWorld implements AsyncDisposable {
     this.#relay = o.relay;
     this.#agent = o.agent;
     this.#app = o.app;
+    this.#flags = o.flags;
   }
 
-  /** @param seed fills the history before the agent opens it */
-  static async start(
-    browser: Browser,
-    o: { seed?: (place: Place) => Promise<void>; flags?: readonly string[] } = {},
-  ): Promise<InspectorWorld> {
+  static async start(browser: Browser, o: { flags?: readonly string[] } = {}): Promise<InspectorWorld> {
     const place = new Place();
-    await o.seed?.(place);
     const app = createInspectedApp();
     app.listen(0, "127.0.0.1");
     await once(app, "listening");
     const { port } = app.address() as AddressInfo;
     const relay = await RelayProcess.start();
-    const agent = place.ggrok(["http", String(port), "--relay", relay.origin, "--json", ...(o.flags ?? [])]);
+    const flags = ["http", String(port), "--relay", relay.origin, "--url", "shop", "--json", ...(o.flags ?? [])];
+    const agent = place.ggrok(flags);
     const { url: origin } = await agent.event("inspector.online");
     const { url: tunnelUrl } = await agent.event("tunnel.online");
     return new InspectorWorld({
@@ -82,6 +81,7 @@ export class InspectorWorld implements AsyncDisposable {
       relay,
       agent,
       app,
+      flags,
     });
   }
 
@@ -104,6 +104,18 @@ export class InspectorWorld implements AsyncDisposable {
     });
     await page.goto(this.origin);
     return page;
+  }
+
+  /** Ends the agent. */
+  async stopAgent(): Promise<void> {
+    this.#agent.kill();
+    await this.#agent.exited;
+  }
+
+  /** Starts another agent in the place of the one that has ended. */
+  async startAgent(): Promise<void> {
+    this.#agent = this.place.ggrok([...this.#flags, "--web-addr", new URL(this.origin).host]);
+    await this.#agent.event("tunnel.online");
   }
 
   /** What went wrong in any page since the last time. */

@@ -392,6 +392,14 @@ it("is used with the keyboard alone", async () => {
 });
 
 it("has a light and a dark look, and remembers the one that was chosen", async () => {
+  for (const path of ["/", "/assets/shop.css", "/api/products?page=2", "/api/products/1042", "/missing"])
+    await send(path);
+  const hook = { type: "invoice.paid", data: { amount: 4200, currency: "eur" } };
+  for (const path of ["/hooks/stripe", "/hooks/github", "/api/cart", "/hooks/shopify"]) {
+    await send(path, { method: "POST", body: JSON.stringify(hook), headers: { "content-type": "application/json" } });
+  }
+  await send("/broken");
+  await send("/events");
   await send("/json");
   const ground = (page: Page): Promise<unknown> => page.evaluate("getComputedStyle(document.body).backgroundColor");
   const page = await world.open({ colorScheme: "dark" });

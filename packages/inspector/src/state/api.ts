@@ -34,7 +34,7 @@ const HAR = "/api/requests/har";
 
 /** The local API that has served this page (docs/inspector-api.md); its answers are of the same build, and trusted. */
 export class Api {
-  readonly #token: string;
+  #token: string;
 
   constructor(token: string) {
     this.#token = token;
@@ -95,9 +95,24 @@ export class Api {
     return (await (await this.#call(path, signal === undefined ? {} : { signal })).json()) as T;
   }
 
-  #change(method: "POST" | "DELETE", path: string, body?: string | Blob): Promise<Response> {
-    const headers = { "content-type": "application/json", "x-ggrok-token": this.#token };
-    return this.#call(path, { method, headers, ...(body !== undefined && { body }) });
+  async #change(method: "POST" | "DELETE", path: string, body?: string | Blob): Promise<Response> {
+    const send = (): Promise<Response> => {
+      const headers = { "content-type": "application/json", "x-ggrok-token": this.#token };
+      return this.#call(path, { method, headers, ...(body !== undefined && { body }) });
+    };
+    try {
+      return await send();
+    } catch (error) {
+      // The agent was started anew, and has another token than the one this page was loaded with.
+      if (!(error instanceof ApiError) || error.code !== "ERR_GGROK_API_TOKEN_REQUIRED") throw error;
+      this.#token = await this.#readToken();
+      return await send();
+    }
+  }
+
+  async #readToken(): Promise<string> {
+    const page = await (await this.#call("/", {})).text();
+    return /<meta name="ggrok-token" content="([^"]*)"/.exec(page)?.[1] ?? "";
   }
 
   async #call(path: string, init: RequestInit): Promise<Response> {

@@ -155,6 +155,8 @@ export function StatusCode({ row }: { readonly row: Pick<Summary, "response" | "
 function Nothing(): JSX.Element {
   const page = usePage();
   const { history, live } = page;
+  if (live.stats.value?.store === "none")
+    return <p class="nothing">Nothing is recorded: the agent runs with --inspect false.</p>;
   if (history.problem.value !== "") return <p class="nothing is-warning">{history.problem.value}</p>;
   if (history.isLoading.value) return <p class="nothing">Loading</p>;
   if (isFiltering(history.filter.value)) return <p class="nothing">No exchange fits the filter.</p>;

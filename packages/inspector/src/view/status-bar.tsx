@@ -94,9 +94,13 @@ function TunnelChip({ tunnel }: { readonly tunnel: Tunnel }): JSX.Element {
   const url = tunnel.public_url;
   return (
     <li class="tunnel">
-      <a href={url} target="_blank" rel="noreferrer noopener">
-        {url.replace(/^https?:\/\//, "")}
-      </a>
+      {/^https?:/.test(url) ? (
+        <a href={url} target="_blank" rel="noreferrer noopener">
+          {url.replace(/^https?:\/\//, "")}
+        </a>
+      ) : (
+        <b>{url}</b>
+      )}
       <span class="target" title={`Forwards to ${tunnel.config.addr}`}>
         → {tunnel.config.addr.replace(/^https?:\/\//, "")}
       </span>
