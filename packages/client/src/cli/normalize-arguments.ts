@@ -17,3 +17,13 @@ export function normalizeArguments(argv: readonly string[]): string[] {
   });
   return end === -1 ? normalized : [...normalized, ...argv.slice(end)];
 }
+
+/** An id as relays make them, where it begins with a hyphen. */
+const ID_LIKE_A_FLAG = /^-[A-Za-z0-9_-]{20}$/;
+
+/** Puts ids that look like a flag behind `--`, where none is looked for. */
+export function shieldIds(argv: readonly string[]): string[] {
+  const ids = argv.filter((argument) => ID_LIKE_A_FLAG.test(argument) && !argument.startsWith("--"));
+  if (ids.length === 0) return [...argv];
+  return [...argv.filter((argument) => !ids.includes(argument)), "--", ...ids];
+}

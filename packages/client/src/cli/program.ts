@@ -9,6 +9,8 @@ import { addDoctor } from "./commands/doctor.ts";
 import { addHttp } from "./commands/http.ts";
 import { type LoginFlags, runLogin } from "./commands/login.ts";
 import { addProxy } from "./commands/proxy.ts";
+import { addReplay } from "./commands/replay.ts";
+import { addRequests } from "./commands/requests.ts";
 import { addStart } from "./commands/start.ts";
 import { runStatus, type StatusFlags } from "./commands/status.ts";
 import { addTcp } from "./commands/tcp.ts";
@@ -16,7 +18,7 @@ import type { RelayFlags } from "./context.ts";
 import { escapeForTerminal } from "./escape.ts";
 import { ExitCode, exitCodeOf, UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
-import { normalizeArguments } from "./normalize-arguments.ts";
+import { normalizeArguments, shieldIds } from "./normalize-arguments.ts";
 
 /** Runs one command line. Returns the exit code; nothing is thrown. */
 export async function runProgram(argv: readonly string[], io: Io): Promise<number> {
@@ -66,6 +68,8 @@ function buildProgram(io: Io, setCode: (code: number) => void, command?: readonl
   addStart(program, io, setCode);
   addConnect(program, io, setCode);
   addProxy(program, io, setCode);
+  addRequests(program, io, setCode);
+  addReplay(program, io, setCode);
   addLogin(program, io, setCode);
   addConfig(program, io, setCode);
   program
@@ -153,6 +157,7 @@ function describeCompletion(program: Command): void {
 
 /** What stands behind `--` is a command of the user's, with options of its own. */
 function splitCommand(argv: readonly string[]): { own: readonly string[]; command?: readonly string[] } {
+  if (argv[0] === "requests" || argv[0] === "replay") return { own: shieldIds(argv) };
   const end = argv.indexOf("--");
   return end === -1 || end === argv.length - 1
     ? { own: argv.filter((_argument, at) => at !== end) }

@@ -38,7 +38,9 @@ export interface ToolOptions {
 export function createToolRoutes({ store, replayer, version }: ToolOptions): Route[] {
   const copy = (write: (request: PortableRequest) => string) => (call: ApiCall) => {
     const record = findExchange(store, call.parts[0] ?? "");
-    call.answer.text(`${write(toPortable(store, record, originOf(call)))}\n`);
+    call.answer.text(
+      `${write(toPortable(store, record, call.query.get("body") === "file" ? undefined : originOf(call)))}\n`,
+    );
   };
   return [
     { method: "GET", path: `${EXCHANGES_PATH}/*/curl`, run: copy(asCurl) },
@@ -85,7 +87,7 @@ export function createToolRoutes({ store, replayer, version }: ToolOptions): Rou
 }
 
 /** A recorded request for the commands that repeat it. */
-export function toPortable(store: ExchangeStore, record: ExchangeRecord, origin: string | undefined): PortableRequest {
+function toPortable(store: ExchangeStore, record: ExchangeRecord, origin: string | undefined): PortableRequest {
   const file = `${record.id.replace(/[^A-Za-z0-9._~-]/g, "_").slice(0, 64)}-request`;
   const url =
     origin === undefined ? undefined : `${origin}${EXCHANGES_PATH}/${encodeURIComponent(record.id)}/request-body`;
