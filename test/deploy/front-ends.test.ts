@@ -169,12 +169,22 @@ async function textOf(answer: IncomingMessage): Promise<string> {
 
 /** What every front end has to let through. */
 async function exercise(world: World, port: number): Promise<void> {
-  const forged = { "x-forwarded-for": "6.6.6.6", "x-forwarded-proto": "gopher", forwarded: "for=6.6.6.6" };
+  const forged = {
+    "x-forwarded-for": "6.6.6.6",
+    "x-forwarded-proto": "gopher",
+    "x-forwarded-port": "1",
+    forwarded: "for=6.6.6.6",
+  };
   const answer = await ask(port, "/upload", { body: UPLOAD, headers: forged });
   const seen = JSON.parse(await textOf(answer)) as { sha: string; headers: Record<string, string> };
   expect(seen.sha).toBe(createHash("sha256").update(UPLOAD).digest("hex"));
   expect(seen.headers["x-forwarded-for"]?.split(", ")[0]).toBe("127.0.0.1");
-  expect(seen.headers).toMatchObject({ "x-forwarded-proto": "https", "x-forwarded-host": `shop.localhost:${port}` });
+  expect(seen.headers).toMatchObject({
+    "x-forwarded-proto": "https",
+    "x-forwarded-host": `shop.localhost:${port}`,
+    "x-forwarded-port": String(port),
+  });
+  expect(JSON.stringify(seen.headers)).not.toContain("6.6.6.6");
 
   const events = await ask(port, "/events");
   const next = async (): Promise<string> =>

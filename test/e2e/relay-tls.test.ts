@@ -9,11 +9,12 @@ import { PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect, type PeerCertificate, type TLSSocket } from "node:tls";
 import { createRelay, type Relay } from "@ggrok/server";
-import { forward, type Listener } from "ggrok";
+import { createConnection, forward, type Listener } from "ggrok";
 import { describe, expect, it } from "vitest";
 import WebSocket, { WebSocketServer } from "ws";
 import { type Identity, PrivateCa } from "../harness/private-ca.ts";
 import { App, Program } from "./cli-world.ts";
+import { TcpService } from "./tcp-world.ts";
 
 const DEADLINE_MS = 20_000;
 
@@ -73,6 +74,11 @@ class World implements AsyncDisposable {
   }
   get url(): string {
     return this.#agent?.url() ?? "";
+  }
+
+  /** Destroys this one at the end too. */
+  own(socket: { destroy(): void }): void {
+    this.#sockets.push(socket);
   }
 
   path(name: string): string {
@@ -160,6 +166,24 @@ describe("a relay with certificates of its own", () => {
     const ws = await world.webSocket();
     ws.send("hello");
     expect(String((await once(ws, "message"))[0])).toBe("hello");
+  });
+
+  it("carries TCP tunnels both ways, each direction ending by itself", async () => {
+    await using world = await World.start();
+    await using service = await TcpService.start();
+    const relay = `https://localhost:${world.port}`;
+    const own = { relay, ca: world.ca.path };
+    await using _agent = await forward({ ...own, addr: service.port, proto: "tcp", url: "db", folder: world.folder });
+    const socket = createConnection({ ...own, name: "db", allowHalfOpen: true });
+    world.own(socket);
+    socket.end("question");
+    const { socket: there, reader } = await service.connection();
+    expect((await reader.take(8)).toString()).toBe("question");
+    expect(await reader.ended()).toBe("fin");
+    there.end("answer");
+    let text = "";
+    for await (const chunk of socket) text += String(chunk);
+    expect(text).toBe("answer");
   });
 
   it("picks the certificate by the name that is asked for, the first for every other", async () => {

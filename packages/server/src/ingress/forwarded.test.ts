@@ -75,6 +75,29 @@ describe("forwardedFields", () => {
     });
   });
 
+  it("leaves out what the visitor wrote into the chain, in both fields", () => {
+    const forged = "for=6.6.6.6;proto=gopher";
+    const claims = { ...none, for: "6.6.6.6, evil, 203.0.113.9:80, 10.0.0.2", forwarded: forged };
+    expect(forwardedFields("10.0.0.1", "a", false, claims, trusted)).toMatchObject({
+      client: "203.0.113.9",
+      for: "203.0.113.9:80, 10.0.0.2, 10.0.0.1",
+      forwarded: 'for="203.0.113.9:80", for=10.0.0.2, for=10.0.0.1;host=a;proto=http',
+    });
+    const nonsense = { ...none, for: "evil", forwarded: forged };
+    expect(forwardedFields("10.0.0.1", "a", false, nonsense, trusted)).toMatchObject({
+      client: "10.0.0.1",
+      for: "10.0.0.1",
+      forwarded: "for=10.0.0.1;host=a;proto=http",
+    });
+  });
+
+  it("goes on with Forwarded where a front end writes nothing else", () => {
+    const claims = { ...none, forwarded: "for=203.0.113.9;proto=https" };
+    expect(forwardedFields("10.0.0.1", "a", false, claims, trusted).forwarded).toBe(
+      "for=203.0.113.9;proto=https, for=10.0.0.1;host=a;proto=http",
+    );
+  });
+
   it("does not believe a scheme or port that is none", () => {
     const claims = { ...none, proto: "javascript", port: "80; x" };
     expect(forwardedFields("10.0.0.1", "a", false, claims, trusted)).toMatchObject({ proto: "http", port: "80" });

@@ -86,28 +86,41 @@ export function forwardedFields(
   const proto = claimed === "https" || claimed === "http" ? claimed : own;
   const outerHost = claims?.host ?? host;
   const port = claims?.port !== undefined && PORT.test(claims.port) ? claims.port : portOf(outerHost, proto);
+  const hops = claims?.for === undefined ? [] : believedHops(claims.for, peer, trusted);
   const element = `for=${forwardedNode(peer)};host=${quoteIfNeeded(host)};proto=${proto}`;
+  // Front ends that write one of the two lists pass the other on as the visitor wrote it; the usual one is X-Forwarded-For.
+  const believed = claims?.for === undefined ? claims?.forwarded : hops.map((hop) => `for=${hopNode(hop)}`).join(", ");
   return {
-    client: claims?.for === undefined ? peer : clientOf(claims.for, peer, trusted),
-    for: claims?.for === undefined ? peer : `${claims.for}, ${peer}`,
+    client: addressOf(hops[0] ?? "") ?? peer,
+    for: [...hops, peer].join(", "),
     proto,
     host: outerHost,
     port,
-    forwarded: claims?.forwarded === undefined ? element : `${claims.forwarded}, ${element}`,
+    forwarded: believed === undefined || believed === "" ? element : `${believed}, ${element}`,
   };
 }
 
-/** Walks the chain from its near end past every trusted front end; the first address that is not one is the visitor's. */
+/** The visitor's address: the first of the chain, from its near end, that is no trusted front end. */
 export function clientOf(chain: string, peer: string, trusted: TrustedPeers): string {
-  const hops = chain.split(",");
-  let client = peer;
-  for (let i = hops.length - 1; i >= 0 && trusted.isTrusted(client); i -= 1) {
-    const hop = addressOf((hops[i] ?? "").trim());
+  return addressOf(believedHops(chain, peer, trusted)[0] ?? "") ?? peer;
+}
+
+/**
+ * The visitor and the front ends behind it, as they are written in the chain. What stands left of the first address that is no
+ * front end was written by whoever has that address: it is left out.
+ */
+function believedHops(chain: string, peer: string, trusted: TrustedPeers): string[] {
+  const hops = chain.split(",").map((hop) => hop.trim());
+  let first = hops.length;
+  let nearest = peer;
+  while (first > 0 && trusted.isTrusted(nearest)) {
+    const hop = addressOf(hops[first - 1] ?? "");
     // What is no address was not written by a front end we know: nothing left of it can be believed.
     if (hop === undefined) break;
-    client = hop;
+    nearest = hop;
+    first -= 1;
   }
-  return client;
+  return hops.slice(first);
 }
 
 function addressOf(hop: string): string | undefined {
@@ -131,6 +144,11 @@ function portOf(host: string, proto: string): string {
 /** RFC 7239 4 and 6: an IPv6 address is bracketed and quoted. */
 function forwardedNode(address: string): string {
   return address.includes(":") ? `"[${address}]"` : address;
+}
+
+/** The same for a hop as it stood in a chain, perhaps with a port. */
+function hopNode(hop: string): string {
+  return isIPv6(hop) ? forwardedNode(hop) : quoteIfNeeded(hop);
 }
 
 const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/u;
