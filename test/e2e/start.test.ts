@@ -212,7 +212,7 @@ describe("a configuration that changes", () => {
     configure(place, relay, [entry("one", a.port), entry("taken", a.port)], "agent: { log_level: warn }\n");
     agent.kill("SIGHUP");
     await said(agent, "taken added; relay, token, proxy, ca and agent count from the next start on");
-    await agent.until("the refusal", () => /taken: .*another token/.test(agent.stderr));
+    await agent.until("the refusal", () => /^taken: .*belongs to another/m.test(agent.stderr));
     expect(await visit(`http://one.localhost:${relay.port}`)).toMatchObject({ status: 200, text: "a" });
     expect(agent.child.exitCode).toBeNull();
   });

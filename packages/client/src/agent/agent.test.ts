@@ -433,3 +433,84 @@ describe("closing", () => {
     expect(await agent.ended).toBeUndefined();
   });
 });
+
+describe("several tunnels", () => {
+  const spec = (name: string) => ({
+    name,
+    url: `https://${name}.example`,
+    target: `http://localhost/${name}`,
+    onStream: (stream: { reset(code: 4): void }) => stream.reset(4),
+  });
+  const asked = (relay: FakeRelay) => relay.last.binds().map(({ bind, url }) => [bind, url]);
+
+  it("come and go on the running session, each under a number of its own", async () => {
+    const relay = new FakeRelay();
+    const { agent, until, seen } = start(relay, { tunnels: [spec("a")] });
+    await agent.ready;
+    const b = agent.add(spec("b"));
+    await until("tunnel.online", 2);
+    agent.remove(b);
+    agent.add(spec("c"));
+    await until("tunnel.online", 3);
+    expect(asked(relay)).toEqual([
+      [1, "https://a.example"],
+      [2, "https://b.example"],
+      [3, "https://c.example"],
+    ]);
+    expect(relay.last.received.filter((message) => message.type === "unbind")).toEqual([{ type: "unbind", bind: 2 }]);
+    expect(seen.filter(({ event }) => event === "tunnel.offline")).toEqual([
+      { event: "tunnel.offline", name: "b", reason: "closed" },
+    ]);
+    expect(agent.tunnels.map((tunnel) => tunnel.spec.name)).toEqual(["a", "c"]);
+    expect(agent.isOnline).toBe(true);
+  });
+
+  it("that came while the link was down are asked for with the others", async () => {
+    const relay = new FakeRelay();
+    relay.failures.push(unreachable());
+    const { agent, until } = start(relay, { tunnels: [spec("a")] });
+    await until("session.reconnecting");
+    agent.add(spec("b"));
+    await agent.ready;
+    expect(asked(relay)).toEqual([
+      [1, "https://a.example"],
+      [2, "https://b.example"],
+    ]);
+  });
+
+  it("do not fall with one that cannot be had later, but with one of the beginning", async () => {
+    const relay = new FakeRelay();
+    const bound = relay.onBind;
+    relay.onBind = (side, bind) =>
+      bind.url?.includes("taken") === true
+        ? {
+            type: "bind-refused",
+            bind: bind.bind,
+            code: "ERR_GGROK_NAME_TAKEN",
+            message: "it is taken",
+            retry: "never",
+          }
+        : bound(side, bind);
+    const notices: string[] = [];
+    const { agent, until } = start(relay, { tunnels: [spec("a")], onNotice: (text) => notices.push(text) });
+    await agent.ready;
+    agent.add(spec("taken"));
+    expect(await until("tunnel.offline")).toMatchObject({ name: "taken", reason: "ERR_GGROK_NAME_TAKEN" });
+    expect(notices).toEqual(["taken: it is taken"]);
+    expect(agent.tunnels.map((tunnel) => tunnel.spec.name)).toEqual(["a"]);
+    expect(agent.isOnline).toBe(true);
+    const other = start(relay, { tunnels: [spec("b"), spec("taken")] });
+    expect((await other.agent.ended)?.code).toBe("ERR_GGROK_NAME_TAKEN");
+  });
+
+  it("lose one name to another agent, and end with the last", async () => {
+    const relay = new FakeRelay();
+    const { agent, until } = start(relay, { tunnels: [spec("a"), spec("b")] });
+    await agent.ready;
+    relay.last.session.sendControl({ type: "unbound", bind: 1, code: "ERR_GGROK_TAKEN_OVER" });
+    expect(await until("tunnel.offline")).toMatchObject({ name: "a", reason: "taken-over" });
+    expect(agent.isOnline).toBe(true);
+    relay.last.session.sendControl({ type: "unbound", bind: 2, code: "ERR_GGROK_TAKEN_OVER" });
+    expect((await agent.ended)?.code).toBe("ERR_GGROK_TAKEN_OVER");
+  });
+});
