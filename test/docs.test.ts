@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { ERRORS, type ErrorRow, errorCodeOfReset, FrameType, LIMITS, ResetCode } from "@ggrok/protocol";
 import { describe, expect, it } from "vitest";
 import { FORWARD_LIMITS } from "../packages/client/src/forward/limits.ts";
+import { INSPECTOR_LIMITS } from "../packages/client/src/inspector/limits.ts";
 import { PROXY_LIMITS } from "../packages/client/src/proxy/limits.ts";
 import { NEXT_DIRECTION_STATE } from "../packages/protocol/src/mux/stream-state.ts";
 import { RELAY_LIMITS } from "../packages/server/src/limits.ts";
@@ -17,6 +18,7 @@ describe("docs/limits.md", async () => {
     Relay: RELAY_LIMITS,
     "Agent and app": FORWARD_LIMITS,
     "Forward proxy": PROXY_LIMITS,
+    Inspector: INSPECTOR_LIMITS,
   };
 
   it.each(Object.keys(code))("has every limit of its section, with the value of the code: %s", (section) => {
