@@ -42,6 +42,7 @@ async function run(argv: readonly string[]): Promise<{ code: number; stdout: str
     XDG_STATE_HOME: join(folder, "state"),
     GGROK_RELAY: relay,
     VISITOR_LOGIN: "ann:s3cret",
+    STRIPE_SECRET: "whsec_docs",
   };
   const io = { stdin, stdout, stderr, env, cwd: folder, stop: new AbortController().signal, onHangup: () => () => {} };
   const code = await runProgram(argv, io as unknown as Io);
