@@ -16,6 +16,7 @@ const SETTINGS: Settings = {
   connections: [64, 256],
   bulkBytes: 536_870_912,
   idleTunnels: 5_000,
+  idleConnections: 0,
   parts: ["small", "bulk", "slow-readers", "capture", "idle"],
   targets: [TargetName.Node, TargetName.HttpProxy, TargetName.UndiciProxy, TargetName.Ssh, TargetName.Ggrok],
 };

@@ -24,14 +24,18 @@ const DOMAIN = "localhost";
 /** A relay on loopback. */
 export type Relay = Running & { readonly port: number; readonly url: string };
 
-/** An agent with one tunnel; `host` is what a visitor puts into `Host`. */
-export type Agent = Running & { readonly host: string };
+/** An agent with one tunnel; `host` is what a visitor puts into `Host`, `port` where a TCP tunnel is reached. */
+export type Agent = Running & { readonly host: string; readonly port: number };
 
 /** Start a relay with its access log off and wait until it listens. */
-export async function startRelay(processes: Processes, programs: GgrokPrograms): Promise<Relay> {
+export async function startRelay(
+  processes: Processes,
+  programs: GgrokPrograms,
+  more: readonly string[] = [],
+): Promise<Relay> {
   // With the log at `error` the relay does not tell a port it chose itself, so it is told one.
   const port = await pickFreePort();
-  const args = ["--port", String(port), "--bind", "127.0.0.1", "--domain", DOMAIN, "--log-level", "error"];
+  const args = ["--port", String(port), "--bind", "127.0.0.1", "--domain", DOMAIN, "--log-level", "error", ...more];
   const flags = [...NODE_FLAGS, ...programs.nodeFlags];
   // A developer's own settings must not leak into what is measured.
   const options = { env: cleanEnvironment() };
@@ -47,20 +51,30 @@ export async function startRelay(processes: Processes, programs: GgrokPrograms):
 export async function startAgent(
   processes: Processes,
   programs: GgrokPrograms,
-  o: { name: string; upstreamPort: number; dialPort: number; directory: string; webPort?: number },
+  o: {
+    name: string;
+    upstreamPort: number;
+    dialPort: number;
+    directory: string;
+    webPort?: number;
+    kind?: "http" | "tcp";
+  },
 ): Promise<Agent> {
+  const kind = o.kind ?? "http";
   const home = join(o.directory, `agent-${o.name}-${o.dialPort}`);
   await mkdir(home, { recursive: true });
   const args = [
-    ...["http", String(o.upstreamPort), "--relay", `http://127.0.0.1:${o.dialPort}`, "--url", o.name],
-    ...(o.webPort === undefined ? ["--inspect", "false"] : ["--web-addr", `127.0.0.1:${o.webPort}`]),
+    ...[kind, String(o.upstreamPort), "--relay", `http://127.0.0.1:${o.dialPort}`, "--url", o.name],
+    ...(kind === "tcp" ? ["--web-addr", "false"] : []),
+    ...(o.webPort !== undefined ? ["--web-addr", `127.0.0.1:${o.webPort}`] : []),
+    ...(kind === "http" && o.webPort === undefined ? ["--inspect", "false"] : []),
     ...["--log-level", "error"],
   ];
-  const { found: host, ...running } = await processes.startUntil(
+  const { found: url, ...running } = await processes.startUntil(
     process.execPath,
     [...NODE_FLAGS, ...programs.nodeFlags, programs.agentBin, ...args],
     // Not `--json`: an event for every request would be an access log, which is off on the relay too.
-    (line) => (URL.canParse(line) ? new URL(line).hostname : undefined),
+    (line) => (URL.canParse(line) && (kind === "http" || /:\d+$/.test(line)) ? new URL(line) : undefined),
     // Its own home and folder give every agent its own identity and keep the user's tokens and project file out.
     {
       cwd: home,
@@ -72,7 +86,7 @@ export async function startAgent(
       },
     },
   );
-  return { ...running, host };
+  return { ...running, host: url.hostname, port: Number(url.port) };
 }
 
 function cleanEnvironment(): Record<string, string> {

@@ -7,6 +7,7 @@ import type { SlowReaderFigures } from "./slow-readers.ts";
 import type { SmallFigures } from "./small.ts";
 import { ratio, sum } from "./statistics.ts";
 import { TargetName } from "./targets.ts";
+import type { TcpBulkFigures, TcpFigures } from "./tcp.ts";
 
 /** All that one run measured. A part that did not run is absent. */
 export type Measurements = {
@@ -19,6 +20,7 @@ export type Measurements = {
   capture?: CaptureFigures;
   idle?: IdleFigures;
   distance?: DistanceFigures;
+  tcp?: TcpFigures;
 };
 
 /** A figure to reach. `kind` decides whether `bench:check` guards it: CPU and memory hold still on a busy machine. */
@@ -63,6 +65,22 @@ function mixed(m: Measurements): MixedFigures | undefined {
 function errors(m: Measurements): number | undefined {
   const figures = m.small[Ggrok];
   return figures === undefined ? undefined : sum(...Object.values(figures).map((one) => one.errors));
+}
+
+function echoTo(peer: string): Goal["measure"] {
+  return ({ tcp }) => ratio(tcp?.echo[Ggrok]?.messagesPerSecond, tcp?.echo[peer]?.messagesPerSecond);
+}
+
+function tcpBulkTo(peer: string, direction: "down" | "up"): Goal["measure"] {
+  return ({ tcp }) =>
+    ratio(tcp?.bulk[Ggrok]?.[direction].megabytesPerSecond, tcp?.bulk[peer]?.[direction].megabytesPerSecond);
+}
+
+function tcpGrowth(role: keyof TcpBulkFigures["growthMiB"]): Goal["measure"] {
+  return ({ tcp }) => {
+    const own = tcp?.bulk[Ggrok];
+    return own === undefined ? undefined : Math.max(own.down.growthMiB[role] ?? 0, own.up.growthMiB[role] ?? 0);
+  };
 }
 
 const speedOf = (figures: BulkFigures): number => figures.megabytesPerSecond;
@@ -207,6 +225,37 @@ export const GOALS: readonly Goal[] = [
     target: 30,
     unit: "MB/s",
     measure: (m) => m.distance?.megabytesPerSecond,
+  },
+  {
+    text: "TCP echo, 64 connections, 16 in flight",
+    kind: "speed",
+    relation: ">=",
+    target: 100_000,
+    unit: "messages/s",
+    measure: ({ tcp }) => tcp?.echo[Ggrok]?.messagesPerSecond,
+  },
+  { text: "TCP echo / ssh -N -R", kind: "speed", relation: ">=", target: 1, measure: echoTo(Ssh) },
+  { text: "TCP echo / ssh -tt -R", kind: "speed", relation: ">=", target: 1, measure: echoTo(SshNoDelay) },
+  { text: "TCP bulk down / ssh -N -R", kind: "speed", relation: ">=", target: 0.8, measure: tcpBulkTo(Ssh, "down") },
+  { text: "TCP bulk up / ssh -N -R", kind: "speed", relation: ">=", target: 0.8, measure: tcpBulkTo(Ssh, "up") },
+  ...(["relay", "agent"] as const).map((role): Goal => {
+    const shared = { kind: "memory", relation: "<=", target: 64, unit: "MiB" } as const;
+    return { text: `${role} RSS growth, TCP bulk`, ...shared, measure: tcpGrowth(role) };
+  }),
+  {
+    text: "idle TCP connections dropped",
+    kind: "speed",
+    relation: "<=",
+    target: 0,
+    measure: ({ tcp }) => tcp?.idle.dropped,
+  },
+  {
+    text: "a new TCP connection beside the idle ones",
+    kind: "speed",
+    relation: "<=",
+    target: 50,
+    unit: "ms",
+    measure: ({ tcp }) => tcp?.idle.newConnectionMs,
   },
   { text: "errors at c <= 256", kind: "speed", relation: "<=", target: 0, measure: errors },
 ];

@@ -9,10 +9,21 @@ import { measureMixed } from "./mixed.ts";
 import { measureSlowReaders } from "./slow-readers.ts";
 import { measureSmall, type SmallRun, summariseSmall } from "./small.ts";
 import { startOrigins, startTargets, type Target, type TargetContext, TargetName } from "./targets.ts";
+import { measureTcp } from "./tcp.ts";
 import { measureUplink } from "./uplink.ts";
 
 /** Parts of a run, in the order they run. */
-export const PARTS = ["small", "bulk", "mixed", "uplink", "slow-readers", "capture", "idle", "distance"] as const;
+export const PARTS = [
+  "small",
+  "bulk",
+  "mixed",
+  "uplink",
+  "slow-readers",
+  "capture",
+  "idle",
+  "distance",
+  "tcp",
+] as const;
 /** One of {@link PARTS}. */
 export type Part = (typeof PARTS)[number];
 
@@ -24,6 +35,7 @@ export type Settings = {
   readonly connections: readonly number[];
   readonly bulkBytes: number;
   readonly idleTunnels: number;
+  readonly idleConnections: number;
   readonly parts: readonly Part[];
   /** Names of targets; all when absent. */
   readonly targets?: readonly string[];
@@ -156,6 +168,7 @@ export async function measure(context: TargetContext, settings: Settings): Promi
     capture: async () => ({ capture: await measureCapture(context, origins, settings) }),
     idle: async () => ({ idle: await measureIdle(context, settings.idleTunnels) }),
     distance: async () => ({ distance: await measureDistance(context, origins, longer) }),
+    tcp: async () => ({ tcp: await measureTcp(context, settings, tell) }),
   };
   for (const part of settings.parts) {
     tell(`== ${part}`);

@@ -92,7 +92,28 @@ export function formatMeasurements(m: Measurements): string {
     const values = Object.entries(figures).map(([name, value]) => `${name} ${format(value, 2)}`);
     parts.push(`${part}: ${values.join(", ")}`);
   }
+  if (m.tcp !== undefined) parts.push(...formatTcp(m.tcp));
   return parts.join("\n\n");
+}
+
+function formatTcp({ echo, bulk, idle }: NonNullable<Measurements["tcp"]>): string[] {
+  const echoRows = Object.entries(echo).map(([name, f]) => {
+    const rate = `${f.messagesPerSecond.toFixed(0)} (${format(f.spread * 100, 0)} %)`;
+    return [name, rate, format(f.cpuMicrosPerMessage, 2)];
+  });
+  const bulkRows = Object.entries(bulk).flatMap(([name, directions]) =>
+    Object.entries(directions).map(([direction, f]) => {
+      const growth = `${format(f.growthMiB.relay)} + ${format(f.growthMiB.agent)}`;
+      const speed = `${f.megabytesPerSecond.toFixed(0)} (${format(f.spread * 100, 0)} %)`;
+      return [`${name}, ${direction}`, speed, format(f.cpuMicrosPerMiB, 0), growth];
+    }),
+  );
+  const idleValues = Object.entries(idle).map(([name, value]) => `${name} ${format(value, 2)}`);
+  return [
+    table(["TCP echo", "messages/s (spread)", "CPU us/message"], echoRows),
+    table(["TCP bulk", "MB/s (spread)", "CPU us/MiB", "RSS growth MiB, relay + agent"], bulkRows),
+    `idle TCP connections: ${idleValues.join(", ")}`,
+  ];
 }
 
 /** The goals with target, measured value and verdict, as Markdown. */

@@ -19,6 +19,7 @@ const { values } = parseArgs({
     /** Comma-separated names of targets. */
     targets: { type: "string" },
     "idle-tunnels": { type: "string" },
+    "idle-connections": { type: "string" },
     "bulk-bytes": { type: "string" },
     /** Where the result goes as JSON. */
     out: { type: "string" },
@@ -44,6 +45,7 @@ const settings: Settings = {
   connections: list(values.connections ?? "1,16,64,256").map(Number),
   bulkBytes: Number(values["bulk-bytes"] ?? (values.short ? 268_435_456 : 1_073_741_824)),
   idleTunnels: Number(values["idle-tunnels"] ?? (values.short ? 500 : 5_000)),
+  idleConnections: Number(values["idle-connections"] ?? (values.short ? 1_000 : 10_000)),
   parts: values.parts === undefined ? PARTS : list(values.parts).filter(isPart),
   ...(values.targets !== undefined && { targets: list(values.targets) }),
 };

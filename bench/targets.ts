@@ -30,6 +30,7 @@ export const TargetName = {
   UndiciProxy: "node undici proxy",
   Ssh: "ssh -N -R",
   SshNoDelay: "ssh -tt -R",
+  NetProxy: "node net proxy",
   Ggrok: "ggrok",
 } as const;
 
