@@ -7,12 +7,12 @@ import { importConfig } from "./commands/config-import.ts";
 import { addConnect } from "./commands/connect.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addHttp } from "./commands/http.ts";
-import { type LoginFlags, runLogin } from "./commands/login.ts";
+import type { LoginFlags } from "./commands/login.ts";
 import { addProxy } from "./commands/proxy.ts";
 import { addReplay } from "./commands/replay.ts";
 import { addRequests } from "./commands/requests.ts";
 import { addStart } from "./commands/start.ts";
-import { runStatus, type StatusFlags } from "./commands/status.ts";
+import type { StatusFlags } from "./commands/status.ts";
 import { addTcp } from "./commands/tcp.ts";
 import type { RelayFlags } from "./context.ts";
 import { escapeForTerminal } from "./escape.ts";
@@ -78,7 +78,10 @@ function buildProgram(io: Io, setCode: (code: number) => void, command?: readonl
     .option("--web-addr <address>", "ask the agent whose local API is here")
     .option("--json", "print JSON")
     .option("--config <file>", "read this configuration file only")
-    .action(async (flags: StatusFlags) => setCode(await runStatus(flags, io)));
+    .action(async (flags: StatusFlags) => {
+      const { runStatus } = await import("./commands/status.ts");
+      setCode(await runStatus(flags, io));
+    });
   addDoctor(program, io, setCode);
   program
     .command("version")
@@ -100,7 +103,10 @@ function addLogin(program: Command, io: Io, setCode: (code: number) => void): vo
     .option("--proxy <url>", "HTTP or SOCKS proxy on the way to the relay")
     .option("--ca <file>", "further certificate authorities for the relay, PEM")
     .option("--config <file>", "store it in this file")
-    .action(async (relay: string | undefined, flags: LoginFlags) => setCode(await runLogin(relay, flags, io)));
+    .action(async (relay: string | undefined, flags: LoginFlags) => {
+      const { runLogin } = await import("./commands/login.ts");
+      setCode(await runLogin(relay, flags, io));
+    });
 }
 
 function addConfig(program: Command, io: Io, setCode: (code: number) => void): void {

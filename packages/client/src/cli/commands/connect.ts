@@ -3,9 +3,8 @@ import { Duplex as DuplexStream } from "node:stream";
 import type { Command } from "@commander-js/extra-typings";
 import { GgrokError } from "@ggrok/protocol";
 import { type ListenAddress, parseListenAddress } from "../../config/values.ts";
-import { Connector } from "../../connect/connector.ts";
+import type { Connector } from "../../connect/connector.ts";
 import { join } from "../../connect/join.ts";
-import { listenFor } from "../../connect/listen.ts";
 import { parseTunnelName } from "../../connect/tunnel-name.ts";
 import { CLIENT_VERSION } from "../../version.ts";
 import { loadContext, pickToken, pickWay, type RelayFlags, requireRelay } from "../context.ts";
@@ -72,6 +71,7 @@ async function openConnector(flags: ConnectFlags, io: Io): Promise<Connector> {
   const relay = await requireRelay(context, flags, io);
   const token = pickToken(context, relay, flags, io);
   const way = await pickWay(context, flags, io);
+  const { Connector } = await import("../../connect/connector.ts");
   return new Connector({
     relay: relay.value,
     stateDir: context.paths.stateDir,
@@ -110,6 +110,7 @@ async function serveLocally(o: {
     if (o.isJson) io.stdout.write(`${stringifyForTerminal(event)}\n`);
     else (isResult ? io.stdout : io.stderr).write(`${escapeForTerminal(text)}\n`);
   };
+  const { listenFor } = await import("../../connect/listen.ts");
   const listener = await listenFor(
     o.address,
     (signal) => connector.open(name, signal),

@@ -6,7 +6,7 @@ import { loadContext } from "../context.ts";
 import { parseFlag, UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
-import { type ServeRequest, serveTunnels } from "../serve.ts";
+import type { ServeRequest } from "../serve.ts";
 import { parseWebAddress, type ServeFlags } from "../serve-flags.ts";
 import { readUpstreamFlags, type UpstreamFlags } from "../upstream-flags.ts";
 import { appendCidrs, appendGlobs, appendText, readVisitorFlags, type VisitorFlags } from "../visitor-flags.ts";
@@ -127,6 +127,8 @@ async function runHttp(
     ...readWebhookFlags(flags, io.env),
     ...(targetText === undefined && command !== undefined && { memory: `-- ${command.join(" ")}` }),
   });
+  // The commands that open no tunnel start without what a tunnel needs.
+  const { serveTunnels } = await import("../serve.ts");
   return await serveTunnels({ ...request, command }, loadContext(flags, io), io);
 }
 

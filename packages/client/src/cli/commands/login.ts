@@ -1,4 +1,4 @@
-import { DialError, type DialOptions, dial } from "../../agent/dial.ts";
+import type { DialOptions } from "../../agent/dial.ts";
 import { splitInvite } from "../../config/invite.ts";
 import { parseRelayUrl, type RelayAddress } from "../../config/relay-url.ts";
 import { chooseRelay } from "../../config/settings.ts";
@@ -78,6 +78,7 @@ async function proveToken(o: {
   stop: AbortSignal;
 }): Promise<void> {
   const { relay, token, way } = o;
+  const { DialError, dial } = await import("../../agent/dial.ts");
   try {
     const transport = await dial(
       {

@@ -7,8 +7,8 @@ import { isLoopbackHost } from "../../config/relay-url.ts";
 import { parseListenAddress } from "../../config/values.ts";
 import { parseUsers } from "../../config/visitor-plan.ts";
 import type { ProxyExchange } from "../../proxy/exchange-log.ts";
-import { listenProxy, type ProxyListener } from "../../proxy/listen.ts";
-import { createProxy, type ForwardProxy, type ProxyOptions } from "../../proxy/proxy.ts";
+import type { ProxyListener } from "../../proxy/listen.ts";
+import type { ForwardProxy, ProxyOptions } from "../../proxy/proxy.ts";
 import { parseSecretProxy } from "../../proxy/proxy-url.ts";
 import { parseUpstreamRule } from "../../proxy/rules.ts";
 import { CLIENT_VERSION } from "../../version.ts";
@@ -20,7 +20,7 @@ import { LOG_FORMATS, LOG_LEVELS, type Log } from "../log.ts";
 import { type LogFlags, openLog } from "../open-log.ts";
 import { createJsonRenderer, createPlainRenderer, type Renderer } from "../render.ts";
 import { appendCidrs } from "../visitor-flags.ts";
-import { composeProxyTunnel, PROXY_TUNNEL_NAME, type ProxyTunnelFlags } from "./proxy-tunnel.ts";
+import type { ProxyTunnelFlags } from "./proxy-tunnel.ts";
 
 /** Where a proxy listens that was told nothing: the port that proxies have had since Squid. */
 const DEFAULT_LISTEN = "127.0.0.1:3128";
@@ -90,11 +90,13 @@ async function runProxy(flags: ProxyFlags, io: Io): Promise<number> {
   const context = loadContext(flags, io);
   const options = readOptions(flags, { isExposed, io });
   const log = openLog({ flags, layers: context.layers, io, isQuietByDefault: flags.json === true });
+  const { createProxy } = await import("../../proxy/proxy.ts");
   const proxy = createProxy({ ...options, onExchange: (exchange) => report(exchange, { flags, io, log: log.log }) });
   let listener: ProxyListener | undefined;
   let tunnel: ServedTunnel | undefined;
   try {
     if (listen !== undefined) {
+      const { listenProxy } = await import("../../proxy/listen.ts");
       listener = await listenProxy(listen, proxy);
       announce(listener, { flags, io, log: log.log });
     }
@@ -134,6 +136,7 @@ async function startTunnel(
   context: Context,
   io: Io,
 ): Promise<ServedTunnel> {
+  const { composeProxyTunnel, PROXY_TUNNEL_NAME } = await import("./proxy-tunnel.ts");
   const renderer =
     o.flags.json === true ? createJsonRenderer(io, o.log) : createPlainRenderer(io, o.log, [PROXY_TUNNEL_NAME]);
   const tunnel = await composeProxyTunnel({ ...o, onNotice: (text) => renderer.notice(text) }, context, io);

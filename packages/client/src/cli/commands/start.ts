@@ -7,7 +7,6 @@ import { parseFlag, UsageError } from "../exit-codes.ts";
 import { followConfig } from "../follow-config.ts";
 import type { Io } from "../io.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
-import { serveTunnels } from "../serve.ts";
 import { parseWebAddress, type ServeFlags } from "../serve-flags.ts";
 import { booleanFlag, nameList } from "./http.ts";
 
@@ -63,6 +62,7 @@ async function runStart(names: readonly string[], flags: StartFlags, io: Io): Pr
   const wanted = flags.all === true ? undefined : pickNames(names, planned);
   await confirmEndpoints(context, layer, io);
   const chosen = planned.filter(({ plan }) => wanted?.has(plan.name) !== false);
+  const { serveTunnels } = await import("../serve.ts");
   return await serveTunnels(
     {
       tunnels: chosen.map(({ plan }) => plan),

@@ -5,7 +5,6 @@ import { loadContext } from "../context.ts";
 import { parseFlag } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
-import { serveTunnels } from "../serve.ts";
 import { appendCidrs } from "../visitor-flags.ts";
 import { readTunnelFlags, type TunnelFlags } from "./http.ts";
 
@@ -64,6 +63,7 @@ export function addTcp(program: Command, io: Io, setCode: (code: number) => void
 /** `ggrok tcp <target>`: a tunnel that stays until a signal or an error that retrying cannot cure. Returns the exit code. */
 async function runTcp(targetText: string, flags: TcpFlags, io: Io): Promise<number> {
   const target = parseFlag("target", () => parseTcpTarget(targetText));
+  const { serveTunnels } = await import("../serve.ts");
   return await serveTunnels(readTunnelFlags(target, flags, { tcp: readPlan(flags) }), loadContext(flags, io), io);
 }
 
