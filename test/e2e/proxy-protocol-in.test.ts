@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
 import { forward, type Listener } from "ggrok";
 import { describe, expect, it } from "vitest";
+import { pace } from "../harness/visitors.ts";
 import { TcpWorld, type Visitor } from "./tcp-world.ts";
 
 const V1 = "PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n";
@@ -58,7 +58,7 @@ describe("the PROXY protocol from a trusted front end", () => {
     const slow = await world.visit(world.relay.port);
     for (const byte of header) {
       slow.send(Buffer.from([byte]));
-      await delay(1);
+      await pace(1);
     }
     slow.send(GET);
     expect(await textOf(slow)).toContain(seen);

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect, type PeerCertificate, type TLSSocket } from "node:tls";
-import { createRelay, type Relay } from "@ggrok/server";
+import { createRelay, type Relay, type RelayOptions } from "@ggrok/server";
 import { createConnection, forward, type Listener } from "ggrok";
 import { describe, expect, it } from "vitest";
 import WebSocket, { WebSocketServer } from "ws";
@@ -28,7 +28,7 @@ class World implements AsyncDisposable {
   #app: App | undefined;
   log = "";
 
-  static async start(): Promise<World> {
+  static async start(more: RelayOptions = {}): Promise<World> {
     const world = new World();
     process.env["XDG_STATE_HOME"] = join(world.folder, "state");
     process.env["XDG_CONFIG_HOME"] = join(world.folder, "config");
@@ -45,12 +45,19 @@ class World implements AsyncDisposable {
       tlsCert: ["one", "two"].map((name) => world.path(`${name}.pem`)),
       tlsKey: ["one", "two"].map((name) => world.path(`${name}.key`)),
       logDestination,
+      ...more,
     });
     world.#app = await App.start((req, res) => {
       const hash = createHash("sha256");
       req.on("data", (chunk: Buffer) => hash.update(chunk));
       req.on("end", () =>
-        res.end(JSON.stringify({ proto: req.headers["x-forwarded-proto"], sha: hash.digest("hex") })),
+        res.end(
+          JSON.stringify({
+            proto: req.headers["x-forwarded-proto"],
+            for: req.headers["x-forwarded-for"],
+            sha: hash.digest("hex"),
+          }),
+        ),
       );
     });
     const sockets = new WebSocketServer({ server: world.#app.server });
@@ -162,7 +169,7 @@ describe("a relay with certificates of its own", () => {
     expect(world.log).toContain(`"url":"https://localhost:${world.port}"`);
     const body = Buffer.alloc(5_000_003, "0123456789");
     const answer = await world.ask(body);
-    expect(answer).toEqual({ proto: "https", sha: createHash("sha256").update(body).digest("hex") });
+    expect(answer).toMatchObject({ proto: "https", sha: createHash("sha256").update(body).digest("hex") });
     const ws = await world.webSocket();
     ws.send("hello");
     expect(String((await once(ws, "message"))[0])).toBe("hello");
@@ -217,6 +224,22 @@ describe("a relay with certificates of its own", () => {
     writeFileSync(world.path("one.key"), (await world.ca.issue(["localhost"])).key);
     await world.until("a word in the log", () => world.log.includes("is not the key of"));
     expect((await world.certificateFor("shop.localhost")).fingerprint256).toBe(before.fingerprint256);
+  });
+
+  it("knows the visitor behind a front end that passes TLS on with the PROXY protocol", async () => {
+    await using world = await World.start({ proxyProtocol: true });
+    const raw = connectPlain(world.port, "127.0.0.1");
+    world.own(raw);
+    raw.write("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n");
+    const socket = connect({ socket: raw, servername: "shop.localhost", rejectUnauthorized: false });
+    await once(socket, "secureConnect", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    const fields = ["Host: shop.localhost", "X-Forwarded-For: 6.6.6.6", "Connection: close"];
+    socket.write(`GET / HTTP/1.1\r\n${fields.join("\r\n")}\r\n\r\n`);
+    let text = "";
+    for await (const chunk of socket) text += String(chunk);
+    expect(text).toContain('"proto":"https","for":"192.0.2.1"');
+    // Whoever comes without the header speaks for itself.
+    expect((await world.ask(Buffer.from("x"))).proto).toBe("https");
   });
 
   it("answers plain requests with the reason, and survives what is no TLS", async () => {
