@@ -1,6 +1,6 @@
 import { ResetCode } from "@ggrok/protocol";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { get, startIngress } from "./ingress-world.ts";
+import { type Exchange, get, startIngress } from "./ingress-world.ts";
 
 const stallLimits = { bodyStallMs: 200, bodyStallBytes: 10, readerStallMs: 300, stallCheckIntervalMs: 50 };
 
@@ -106,6 +106,53 @@ describe("a visitor who stands still", () => {
     await pass(600);
     (await world.exchange(0)).stream.end(Buffer.from("late"));
     await visitor.until("late");
+  });
+});
+
+describe("a visitor who resets while nothing of it is read", () => {
+  const full = (exchange: Exchange): void => {
+    exchange.isFull = true;
+  };
+
+  it("within an upload the app does not take is told to the app", async () => {
+    await using world = await startIngress({ config: { stallLimits } });
+    world.app = full;
+    const visitor = await world.visit("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4000000\r\n\r\n");
+    visitor.send(Buffer.alloc(3_000_000));
+    const exchange = await world.exchange(0);
+    await exchange.signal.until("the first bytes", () => exchange.bytes > 0);
+    await pass(200);
+    expect(exchange.reset).toBeUndefined();
+    visitor.socket.resetAndDestroy();
+    expect((await passUntil(exchange.untilReset())).code).toBe(ResetCode.VisitorLeft);
+  });
+
+  it("on an upgraded connection is told to the app", async () => {
+    await using world = await startIngress({ config: { stallLimits } });
+    world.app = (exchange) => {
+      full(exchange);
+      exchange.stream.sendHead({ status: 101, reason: "", fields: ["Connection", "Upgrade", "Upgrade", "x"] });
+    };
+    const visitor = await world.visit(get("/", "Connection: Upgrade\r\nUpgrade: x\r\n"));
+    const exchange = await world.exchange(0);
+    await visitor.until("\r\n\r\n");
+    visitor.send(Buffer.alloc(3_000_000));
+    await exchange.signal.until("the first bytes", () => exchange.bytes > 0);
+    await pass(200);
+    expect(exchange.reset).toBeUndefined();
+    visitor.socket.resetAndDestroy();
+    expect((await passUntil(exchange.untilReset())).code).toBe(ResetCode.VisitorLeft);
+  });
+
+  it("while it waits for an agent does not keep its place", async () => {
+    await using world = await startIngress({ agents: 0, config: { stallLimits } });
+    const visitor = await world.visit("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4000000\r\n\r\n");
+    visitor.send(Buffer.alloc(3_000_000));
+    await world.signal.until("a parked request", () => world.parked === 1);
+    await pass(200);
+    expect(world.records).toHaveLength(0);
+    visitor.socket.resetAndDestroy();
+    expect(await passUntil(world.record(0))).toMatchObject({ status: 0 });
   });
 });
 

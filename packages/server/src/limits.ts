@@ -115,8 +115,8 @@ export const RELAY_LIMITS = {
   bodyStallBytes: 512,
   /** A visitor who takes no byte of a waiting answer for this long is cut off. Long, since people pause downloads. */
   readerStallMs: 300_000,
-  /** How often the two stall limits are looked at. */
-  stallCheckIntervalMs: 5_000,
+  /** How often the two stall limits are looked at, and whether a visitor who is not read is still there. */
+  stallCheckIntervalMs: 2_000,
   /** After an early answer the rest of the upload is read and dropped this long, so that the visitor sees the answer. */
   lingerMs: 30_000,
   /** After an answer that closes the connection, time for the visitor to take it before the socket goes. */

@@ -19,6 +19,7 @@ import { Progress } from "./progress.ts";
 import { decideAfterReset } from "./redispatch.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
 import type { RequestHead } from "./request-head.ts";
+import { probeReset } from "./reset-probe.ts";
 import { Answer } from "./response.ts";
 import { trailerPasses } from "./response-head.ts";
 import { markDead } from "./sockets.ts";
@@ -322,6 +323,8 @@ export class HttpExchange implements StreamHandler, Stallable {
       if (this.#bodyProgress?.isStalled(nowMs, this.#bytesIn) === true) this.#onBodyStall();
     } else {
       this.#bodyProgress?.pause();
+      // Nothing is read, so nothing else would say that nobody is there any more.
+      if (!this.#hasBodyEnded && this.#req.isPaused()) probeReset(this.#req.socket);
     }
     if (!this.#answer.isBlocked) return;
     const { socket } = this.#res;

@@ -13,6 +13,7 @@ import { RELAY_LIMITS } from "../limits.ts";
 import { openTcp } from "../registry/open-tcp.ts";
 import type { TcpRoute } from "../registry/tcp-route.ts";
 import type { IngressContext } from "./context.ts";
+import { ResetProbe } from "./reset-probe.ts";
 import { breakConnection, closeGently, ignore } from "./sockets.ts";
 
 /** One visitor of a TCP tunnel. */
@@ -68,6 +69,7 @@ export class TcpExchange implements StreamHandler {
     socket.setNoDelay(true);
     socket.on("error", ignore);
     socket.on("close", () => this.#onClose());
+    new ResetProbe(socket, this.#context.stalls);
     socket.on("data", (chunk: Buffer) => this.#onVisitorData(chunk));
     socket.on("end", () => {
       this.#hasVisitorEnded = true;

@@ -17,6 +17,7 @@ import { Dispatcher, type RefusalDetails } from "./dispatcher.ts";
 import { errorAnswerBytes } from "./error-page.ts";
 import { decideAfterReset } from "./redispatch.ts";
 import type { RequestHead } from "./request-head.ts";
+import { ResetProbe } from "./reset-probe.ts";
 import { Answer } from "./response.ts";
 import { interimFields, rawHead, switchingFields } from "./response-head.ts";
 import { closeGently, ignore } from "./sockets.ts";
@@ -72,6 +73,7 @@ export class UpgradeExchange implements StreamHandler {
     this.#socket.setNoDelay(true);
     this.#socket.on("error", ignore);
     this.#socket.on("close", () => this.#onClose());
+    new ResetProbe(this.#socket, this.#context.stalls);
     // Read, so that a visitor who leaves is noticed; what comes is kept.
     this.#socket.on("data", this.#onEarly);
     this.#socket.on("end", this.#onEarlyEnd);
