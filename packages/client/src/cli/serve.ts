@@ -191,7 +191,10 @@ class Serving {
       folder: canonicalFolder(io.cwd),
       isRecording: inspect !== false,
       ...(redact !== undefined && { redact }),
-      verify: (record, body) => this.#tunnel(record.tunnel)?.plan.webhook?.verifier.judge(judgedOf(record, body)),
+      verifierOf: (name) => {
+        const verifier = this.#tunnel(name)?.plan.webhook?.verifier;
+        return verifier === undefined ? undefined : (record, body) => verifier.judge(judgedOf(record, body));
+      },
       urlOf: (name) => this.#tunnel(name)?.url,
       onNotice: (text) => renderer.notice(text),
     });

@@ -59,7 +59,9 @@ export class BodyCollector {
     else if (this.size > HASH_AT_ONCE_BYTES) this.#hash = this.#startHash().update(chunk);
     if (!this.#isKept) return true;
     if (this.size > this.#rules.bytesMax) {
+      const isHashed = this.#hash !== undefined;
       this.keepNothing();
+      if (!isHashed) this.#hash?.update(chunk);
       return true;
     }
     const kept = unpinned(chunk);

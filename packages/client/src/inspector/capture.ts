@@ -43,8 +43,8 @@ export interface CaptureSink {
  */
 export class Capture implements ExchangeTap {
   readonly tunnel: string;
-  /** Id under which the store has it, once it is there. */
-  storedId: string | undefined;
+  /** Under what the store has it, once it is there. */
+  stored: { readonly id: string; readonly seq: number } | undefined;
   readonly #sink: CaptureSink;
   readonly #head: HttpOpenHead;
   readonly #receivedAt = Date.now();

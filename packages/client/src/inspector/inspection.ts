@@ -7,7 +7,7 @@ import type { Route } from "./api-route.ts";
 import type { ExchangeStore } from "./exchange-store.ts";
 import { openStore, storeKeys } from "./open-store.ts";
 import { loadPage } from "./page.ts";
-import { Recorder, type VerifySignature } from "./recorder.ts";
+import { Recorder, type VerifierOf } from "./recorder.ts";
 import { createReplayer, type SignReplay } from "./replay.ts";
 import { type Inspector, startInspector } from "./server.ts";
 import { createToolRoutes } from "./tool-routes.ts";
@@ -21,7 +21,7 @@ export interface InspectionOptions {
   readonly isRecording: boolean;
   /** Names whose values are not written. */
   readonly redact?: readonly string[];
-  readonly verify?: VerifySignature;
+  readonly verifierOf?: VerifierOf;
   /** Public URL of a tunnel, once it has one. */
   readonly urlOf: (tunnel: string) => string | undefined;
   /** Hears in one line what the user should know. */
@@ -49,7 +49,7 @@ export class Inspection {
     this.#options = options;
     this.#key = key;
     this.store = store;
-    const { redact, verify, urlOf } = options;
+    const { redact, verifierOf, urlOf } = options;
     this.#recorder =
       store === undefined
         ? undefined
@@ -57,7 +57,7 @@ export class Inspection {
             store,
             urlOf,
             ...(redact !== undefined && { redact }),
-            ...(verify !== undefined && { verify }),
+            ...(verifierOf !== undefined && { verifierOf }),
           });
   }
 

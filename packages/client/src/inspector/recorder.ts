@@ -11,8 +11,10 @@ import { REDACTED, Redactor } from "./redact.ts";
 
 const EMPTY = Buffer.alloc(0);
 
-/** Judges the signature of a request; undefined: nobody asked for it. */
-export type VerifySignature = (record: DraftRecord, body: Buffer) => SignatureVerdict | undefined;
+/** What judges the signatures of a tunnel's requests; undefined: nobody asked for it. */
+export type VerifierOf = (
+  tunnel: string,
+) => ((record: DraftRecord, body: Buffer) => SignatureVerdict | undefined) | undefined;
 
 /** What a recorder is made of. */
 export interface RecorderOptions {
@@ -21,7 +23,7 @@ export interface RecorderOptions {
   readonly urlOf: (tunnel: string) => string | undefined;
   /** Names whose values are not written. */
   readonly redact?: readonly string[];
-  readonly verify?: VerifySignature;
+  readonly verifierOf?: VerifierOf;
   /** Bytes all open exchanges may have in memory; default {@link INSPECTOR_LIMITS}. */
   readonly heldBytesMax?: number;
   /** Bytes of a body that is kept; default {@link INSPECTOR_LIMITS}. */
@@ -34,7 +36,7 @@ export class Recorder implements CaptureSink {
   readonly redactor: Redactor;
   readonly #store: ExchangeStore;
   readonly #urlOf: (tunnel: string) => string | undefined;
-  readonly #verify: VerifySignature | undefined;
+  readonly #verifierOf: VerifierOf | undefined;
   /** Long exchanges with messages that have not been handed on. */
   readonly #withMessages = new Set<Capture>();
   #timer: NodeJS.Timeout | undefined;
@@ -45,7 +47,7 @@ export class Recorder implements CaptureSink {
   constructor(o: RecorderOptions) {
     this.#store = o.store;
     this.#urlOf = o.urlOf;
-    this.#verify = o.verify;
+    this.#verifierOf = o.verifierOf;
     this.redactor = new Redactor(o.redact ?? []);
     const prefix = `${Date.now().toString(36)}-${process.pid.toString(36)}`;
     const isInMemory = o.store.bodyFolder === undefined;
@@ -79,7 +81,7 @@ export class Recorder implements CaptureSink {
   onOpen(capture: Capture): void {
     const record = this.#store.append(this.#describe(capture), { request: undefined, response: undefined }, []);
     if (record === undefined) capture.drop();
-    else capture.storedId = record.id;
+    else capture.stored = { id: record.id, seq: record.seq };
   }
 
   onMessages(capture: Capture): void {
@@ -93,14 +95,13 @@ export class Recorder implements CaptureSink {
     const described = this.#describe(capture);
     const signature = this.#judge(described, bodies);
     const draft = signature === undefined ? described : { ...described, signature };
-    const { storedId } = capture;
-    if (storedId === undefined) {
+    const { stored } = capture;
+    if (stored === undefined) {
       this.#store.append(draft, bodies, capture.takeMessages());
       return;
     }
     this.#handOn(capture);
-    const stored = this.#store.get(storedId);
-    if (stored !== undefined) this.#store.amend({ ...draft, id: storedId, seq: stored.seq }, bodies);
+    this.#store.amend({ ...draft, ...stored }, bodies);
   }
 
   onDropped(capture: Capture): void {
@@ -108,7 +109,7 @@ export class Recorder implements CaptureSink {
     this.#withMessages.delete(capture);
     this.#store.countDropped();
     // Half an exchange is worse than none: one would take it for what was sent.
-    if (capture.storedId !== undefined) this.#store.delete(capture.storedId);
+    if (capture.stored !== undefined) this.#store.delete(capture.stored.id);
   }
 
   #describe(capture: Capture): DraftRecord {
@@ -121,9 +122,10 @@ export class Recorder implements CaptureSink {
   }
 
   #judge(draft: DraftRecord, bodies: DraftBodies): SignatureVerdict | undefined {
-    if (this.#verify === undefined || draft.kind === "websocket" || draft.kind === "upgrade") return undefined;
+    const verify = this.#verifierOf?.(draft.tunnel);
+    if (verify === undefined || draft.kind === "websocket" || draft.kind === "upgrade") return undefined;
     const body = signedBody(draft, bodies.request);
-    const verdict = this.#verify(draft, body ?? EMPTY);
+    const verdict = verify(draft, body ?? EMPTY);
     if (body !== undefined || verdict === undefined || verdict.verdict === "unknown") return verdict;
     return {
       ...verdict,
@@ -141,7 +143,7 @@ export class Recorder implements CaptureSink {
   #handOn(capture: Capture): void {
     this.#withMessages.delete(capture);
     const messages = capture.takeMessages();
-    if (messages.length > 0 && capture.storedId !== undefined) this.#store.addMessages(capture.storedId, messages);
+    if (messages.length > 0 && capture.stored !== undefined) this.#store.addMessages(capture.stored.id, messages);
   }
 }
 

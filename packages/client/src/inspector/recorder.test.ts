@@ -1,0 +1,83 @@
+import { hash } from "node:crypto";
+import type { HttpOpenHead } from "@ggrok/protocol";
+import { describe, expect, it } from "vitest";
+import type { DraftRecord } from "./exchange-record.ts";
+import { MemoryStore } from "./memory-store.ts";
+import { Recorder, type RecorderOptions } from "./recorder.ts";
+
+const WELL = { error: undefined, isAbandoned: false, isRequestWhole: true };
+
+function headOf(requestId: string, fields: string[] = []): HttpOpenHead {
+  return { kind: "http", bind: 1, requestId, method: "POST", target: "/", version: "1.1", fields };
+}
+
+function open(options: Partial<RecorderOptions> = {}): { store: MemoryStore; recorder: Recorder } {
+  const store = new MemoryStore();
+  return { store, recorder: new Recorder({ store, urlOf: () => "http://a.localhost", ...options }) };
+}
+
+describe("Recorder", () => {
+  it("drops whole exchanges when all open ones hold too much, counts them, and takes the next", () => {
+    const { store, recorder } = open({ heldBytesMax: 10_000 });
+    const openTap = recorder.openTap("web");
+    const taps = ["a", "b", "c"].map((id) => openTap(headOf(id)));
+    for (const tap of taps) {
+      tap?.onRequestData(Buffer.alloc(4_000));
+      tap?.onResponseHead(200, "OK", []);
+      tap?.onResponseData(Buffer.alloc(10));
+    }
+    for (const tap of taps) tap?.onEnd(WELL);
+    expect(store.list({ limit: 9 }).map(({ id }) => id)).toEqual(["b", "a"]);
+    expect(store.stats().dropped).toBe(1);
+    expect(recorder.bodies.ledger.heldBytes).toBe(0);
+    const next = openTap(headOf("d"));
+    next?.onRequestData(Buffer.alloc(9_000));
+    next?.onEnd(WELL);
+    expect(store.get("d")).toBeDefined();
+  });
+
+  it("keeps only size and digest of a body above the cap, without holding it", () => {
+    const { store, recorder } = open({ bodyBytesMax: 1_000, heldBytesMax: 2_000 });
+    const tap = recorder.openTap("web")(headOf("a"));
+    for (let i = 0; i < 100; i += 1) {
+      tap?.onRequestData(Buffer.alloc(300));
+      expect(recorder.bodies.ledger.heldBytes).toBeLessThanOrEqual(1_000);
+    }
+    tap?.onEnd(WELL);
+    expect(store.get("a")?.request.body).toEqual({
+      size: 30_000,
+      sha256: hash("sha256", Buffer.alloc(30_000)),
+      isStored: false,
+    });
+    expect(store.get("a")?.isReplayable).toBe(false);
+  });
+
+  it("keeps an open exchange under the id it got, whatever else has that id", () => {
+    const { store, recorder } = open();
+    const openTap = recorder.openTap("web");
+    openTap(headOf("a"))?.onEnd(WELL);
+    const stream = openTap(headOf("a"));
+    stream?.onResponseHead(200, "OK", ["Content-Type", "text/event-stream"]);
+    stream?.onResponseData(Buffer.from("data: 1\n\n"));
+    expect(store.get("a~2")?.outcome).toBe("open");
+    stream?.onEnd(WELL);
+    expect(store.get("a~2")).toMatchObject({ outcome: "complete", messages: 1, kind: "sse" });
+    expect(store.get("a")?.kind).toBe("http");
+  });
+
+  it("shows a verdict over bytes that came, and none over what it does not have", () => {
+    const verify = (_record: DraftRecord, body: Buffer) => ({
+      provider: "test",
+      verdict: body.toString() === '{"password":"x"}' ? ("valid" as const) : ("invalid" as const),
+      reason: "compared",
+    });
+    const judge = (redact: string[]): string | undefined => {
+      const { store, recorder } = open({ verifierOf: () => verify, redact });
+      const tap = recorder.openTap("web")(headOf("a", ["Content-Type", "application/json"]));
+      tap?.onRequestData(Buffer.from('{"password":"x"}'));
+      tap?.onEnd(WELL);
+      return store.get("a")?.signature?.verdict;
+    };
+    expect([judge([]), judge(["password"])]).toEqual(["valid", "unknown"]);
+  });
+});
