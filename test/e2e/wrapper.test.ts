@@ -112,6 +112,19 @@ describe("ggrok http 3000 -- command", () => {
     if (signal === "SIGTERM") expect(agent.stdout).toContain("told to end\n");
   });
 
+  it("reaches what the command has started, as npm's scripts are", async () => {
+    await using relay = await RelayProcess.start();
+    await using place = new Place();
+    const port = await freePort();
+    const script = `"${process.execPath}" "${writeServer(place)}"; exit 4`;
+    await using agent = wrap(place, relay, [String(port), "--", "sh", "-c", script]);
+    await address(agent);
+    agent.kill("SIGTERM");
+    // The shell dies of the signal; its child ends in its own way.
+    expect(await agent.exited).toBe(143);
+    expect(agent.stdout).toContain("told to end\n");
+  });
+
   it("says so when there is no such command, as a shell does", async () => {
     await using relay = await RelayProcess.start();
     await using place = new Place();

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { findPort } from "./find-port.ts";
@@ -32,17 +32,19 @@ export function startChild(
   // With --json standard output is ours alone.
   const out = o.isOutputOurs ? io.stderr : io.stdout;
   const port = Promise.withResolvers<number>();
+  const group = groupOf(io);
   const child = spawn(file, args, {
     cwd: io.cwd,
     env: { ...o.env, ...(o.findsPort && keepColour(o.env, io)) },
     stdio: [io.stdin, o.findsPort ? "pipe" : out, o.findsPort ? "pipe" : io.stderr],
     shell: process.platform === "win32",
+    detached: group === "own",
   });
   if (o.findsPort) {
     listen(child.stdout, out, port.resolve);
     listen(child.stderr, io.stderr, port.resolve);
   }
-  const last = (): void => void child.kill("SIGKILL");
+  const last = (): void => signalAll(child, "SIGKILL", group);
   process.once("exit", last);
   const exited = new Promise<number>((resolve) => {
     child.once("error", (error) => {
@@ -58,7 +60,7 @@ export function startChild(
     });
   });
   void exited.then(() => process.off("exit", last));
-  return { exited, port: port.promise, kill: (signal) => end(child, signal) };
+  return { exited, port: port.promise, kill: (signal) => signalAll(child, signal, group) };
 }
 
 /**
@@ -79,8 +81,37 @@ export function childEnvironment(
   };
 }
 
-function end(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+/**
+ * Whether the command is a process group of its own, so that a signal reaches what it has started too: `npm run` leaves its
+ * script behind. On a terminal it must stay in ours, or it could not read from there.
+ */
+function groupOf(io: Io): "own" | "ours" {
+  return process.platform === "win32" || io.stdin.isTTY ? "ours" : "own";
+}
+
+/** Signals the command and all below it; nothing happens when it has ended. */
+function signalAll(child: ChildProcess, signal: NodeJS.Signals, group: "own" | "ours"): void {
+  const { pid } = child;
+  if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const targets = group === "own" ? [-pid] : [...descendantsOf(pid), pid];
+  for (const target of targets) {
+    try {
+      process.kill(target, signal);
+    } catch {
+      // It ended in this moment.
+    }
+  }
+}
+
+/** What a process has started, and what that has; nothing where no `ps` says so. */
+function descendantsOf(pid: number): number[] {
+  if (process.platform === "win32") return [];
+  const { stdout } = spawnSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" });
+  const rows = (stdout ?? "").split("\n").map((row) => row.trim().split(/\s+/).map(Number));
+  const found = [pid];
+  // A process that was found last is looked through last.
+  for (const parent of found) for (const [own = 0, above] of rows) if (above === parent) found.push(own);
+  return found.slice(1);
 }
 
 /** A pipe looks like no terminal, so the colours a terminal would have had are asked for. */
