@@ -1,7 +1,8 @@
+import { createHmac } from "node:crypto";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { visit } from "../e2e/cli-world.ts";
-import { InspectorWorld, launchBrowser, rowOf } from "./inspector-world.ts";
+import { InspectorWorld, launchBrowser, rowOf, takePicture } from "./inspector-world.ts";
 
 let browser: Browser;
 
@@ -33,6 +34,47 @@ it("says when the agent is gone, and goes on when another one is there", async (
   await page.getByRole("button", { name: "Replay", exact: true }).click();
   await page.getByRole("button", { name: /^Replay of / }).waitFor();
   expect(world.takeFaults()).toEqual([expect.stringContaining("status of 401")]);
+});
+
+it("shows whether a webhook's signature is valid, and signs an edited one anew", async () => {
+  const secret = "it's a secret";
+  await using world = await InspectorWorld.start(browser, {
+    flags: ["--verify-webhook", "github=env:HOOK_SECRET", "--verify-webhook-mode", "report"],
+    env: { HOOK_SECRET: secret },
+  });
+  const body = '{"action":"opened"}';
+  const sign = (text: string): string => `sha256=${createHmac("sha256", secret).update(text).digest("hex")}`;
+  const hook = (path: string, signature: string): ReturnType<typeof visit> =>
+    visit(world.tunnelUrl, path, {
+      method: "POST",
+      body,
+      headers: { "content-type": "application/json", "x-hub-signature-256": signature },
+    });
+  await hook("/hooks/good", sign(body));
+  await hook("/hooks/forged", sign("another"));
+  const page = await world.open();
+  await rowOf(page, "/hooks/good").getByText("signed").waitFor();
+  await rowOf(page, "/hooks/forged").getByText("invalid").click();
+  await page.getByText(/^Signature invalid \(github\): ./).waitFor();
+  await rowOf(page, "/hooks/good").click();
+  await page.getByText(/^Signature valid \(github\)/).waitFor();
+  await takePicture(page, "signature");
+
+  await page.keyboard.press("e");
+  const dialog = page.getByRole("dialog");
+  const text = dialog.getByRole("textbox", { name: "Body" });
+  await text.fill('{"action":"closed"}');
+  await dialog.getByRole("checkbox", { name: "sign again" }).uncheck();
+  await dialog.getByRole("button", { name: "Send" }).click();
+  await page.getByText("Signature invalid").waitFor();
+  await rowOf(page, "/hooks/good").last().click();
+  await page.getByText("Signature valid").waitFor();
+  await page.keyboard.press("e");
+  await text.fill('{"action":"closed"}');
+  await dialog.getByRole("button", { name: "Send" }).click();
+  await page.getByRole("button", { name: /^Replay of / }).waitFor();
+  await page.getByText("Signature valid").waitFor();
+  expect(world.takeFaults()).toEqual([]);
 });
 
 it("says that nothing is recorded, and still shows the tunnel", async () => {

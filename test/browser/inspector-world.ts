@@ -62,8 +62,11 @@ export class InspectorWorld implements AsyncDisposable {
     this.#flags = o.flags;
   }
 
-  static async start(browser: Browser, o: { flags?: readonly string[] } = {}): Promise<InspectorWorld> {
-    const place = new Place();
+  static async start(
+    browser: Browser,
+    o: { flags?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+  ): Promise<InspectorWorld> {
+    const place = new Place(o.env);
     const app = createInspectedApp();
     app.listen(0, "127.0.0.1");
     await once(app, "listening");
