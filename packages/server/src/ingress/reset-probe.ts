@@ -3,7 +3,8 @@ import type { Stallable, StallWatch } from "./stall-watch.ts";
 
 /**
  * Finds out whether a connection that is not read has been reset: a write of no bytes sends nothing, and fails where the
- * kernel knows that the other end is gone. What waits to be written finds out by itself.
+ * kernel knows that the other end is gone. What waits to be written finds out by itself. A connection whose TLS ends here
+ * does not pass the write on: its reset is noticed when it is read again.
  */
 export function probeReset(socket: Socket): void {
   if (socket.writable && socket.writableLength === 0) socket.write("");
