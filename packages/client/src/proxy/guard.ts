@@ -21,8 +21,16 @@ const NETWORKS_V4: readonly (readonly [string, number])[] = [
   ["224.0.0.0", 3],
 ];
 
-const blockedV4 = new BlockList();
-for (const [network, prefix] of NETWORKS_V4) blockedV4.addSubnet(network, prefix, "ipv4");
+let blockedV4: BlockList | undefined;
+
+/** Made when it is first asked: most commands never do, and each start would wait for it. */
+function isBlockedV4(address: string): boolean {
+  if (blockedV4 === undefined) {
+    blockedV4 = new BlockList();
+    for (const [network, prefix] of NETWORKS_V4) blockedV4.addSubnet(network, prefix, "ipv4");
+  }
+  return blockedV4.check(address, "ipv4");
+}
 
 /**
  * Whether an address belongs to the public internet. IPv6 has an allow list of its own: global unicast (2000::/3) alone,
@@ -32,7 +40,7 @@ for (const [network, prefix] of NETWORKS_V4) blockedV4.addSubnet(network, prefix
 export function isPublicAddress(address: string): boolean {
   const plain = address.replace(/%.*$/s, "");
   const family = isIP(plain);
-  if (family === 4) return !blockedV4.check(plain, "ipv4");
+  if (family === 4) return !isBlockedV4(plain);
   if (family !== 6) return false;
   const words = wordsOf(plain);
   const [a = 0, b = 0] = words;
