@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { Agent, type IncomingMessage } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { forward } from "ggrok";
@@ -133,9 +134,17 @@ describe("a relay that drains", () => {
 
   it("serves what was sent in the moment of the signal", async () => {
     await using world = await FaultWorld.start({ name: "moment" });
-    const asked = Array.from({ length: 30 }, (_, i) => world.ask(`/get/m${i}`, { headers: { connection: "close" } }));
+    const sent = await Promise.all(
+      Array.from({ length: 30 }, async (_, i) => {
+        const socket = connect(world.door.port, "127.0.0.1");
+        const head = `GET /get/m${i} HTTP/1.1\r\nHost: ${world.door.host}\r\nConnection: close\r\n\r\n`;
+        await new Promise<void>((resolve) => socket.write(head, () => resolve()));
+        return socket;
+      }),
+    );
     world.relay.program.kill("SIGTERM");
-    expect((await Promise.all(asked)).map(({ status }) => status)).toEqual(asked.map(() => 200));
+    const answers = await Promise.all(sent.map(async (socket) => Buffer.concat(await socket.toArray()).toString()));
+    expect(answers.map((answer) => answer.split("\r\n")[0])).toEqual(sent.map(() => "HTTP/1.1 200 OK"));
     expect(await within("the exit", world.relay.program.exited)).toBe(0);
   });
 

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import type { ConnectionFront } from "../connection/front.ts";
 import { hasSaidPeer } from "../connection/peer-address.ts";
 import { RELAY_LIMITS } from "../limits.ts";
@@ -152,13 +152,18 @@ class ServerListener implements HttpListener {
 
   async stopAccepting(lingerMs: number): Promise<void> {
     await delay(lingerMs);
+    // On a busy machine the time is up before anything was looked at: one more look at what has come meanwhile.
+    await turn();
     if (!this.server.listening) return;
     // Not the method of http, which ends at once every connection that has not asked for anything yet.
     NetServer.prototype.close.call(this.server);
     // A visitor would send the next request here, where nothing is served any more: behind an answer comes the end.
     this.server.keepAliveTimeout = DRAINED_KEEP_ALIVE_MS;
     this.server.keepAliveTimeoutBuffer = 0;
-    setTimeout(() => this.#closeIdle(), lingerMs).unref();
+    setTimeout(() => setImmediate(() => this.#closeIdle()), lingerMs).unref();
+    // Connections taken in the last look are read in the next: their requests come before the agents hear of the end.
+    await turn();
+    await turn();
   }
 
   async settled(timeoutMs: number): Promise<void> {
