@@ -9,6 +9,7 @@ import {
   validateFields,
 } from "@ggrok/protocol";
 import { z } from "zod";
+import { setField } from "../forward/set-field.ts";
 import { setJsonValue } from "./json-splice.ts";
 
 /** A request that is about to be sent again. */
@@ -113,21 +114,6 @@ function editFields(before: HeaderList, { header_list, set_headers = {}, remove_
   if (getField(fields, "transfer-encoding") !== undefined && getField(before, "transfer-encoding") === undefined)
     throw invalid("Transfer-Encoding belongs to the connection: it cannot be set");
   return fields;
-}
-
-/** Gives a field a value where it stands first, or last when it is new; undefined takes it away. */
-export function setField(fields: readonly string[], name: string, value: string | undefined): string[] {
-  const kept: string[] = [];
-  let isDone = value === undefined;
-  for (let i = 0; i < fields.length; i += 2) {
-    if ((fields[i] ?? "").toLowerCase() !== name.toLowerCase()) kept.push(fields[i] ?? "", fields[i + 1] ?? "");
-    else if (!isDone) {
-      kept.push(fields[i] ?? "", value ?? "");
-      isDone = true;
-    }
-  }
-  if (!isDone) kept.push(name, value ?? "");
-  return kept;
 }
 
 function givesLength({ header_list, set_headers = {} }: Edit): boolean {

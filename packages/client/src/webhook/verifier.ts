@@ -1,4 +1,5 @@
 import { getField, type HeaderList } from "@ggrok/protocol";
+import { setField } from "../forward/set-field.ts";
 import { originForm } from "../forward/target.ts";
 import type { WebhookHook } from "./hooks.ts";
 import type { SignedMessage, Verdict } from "./signed-message.ts";
@@ -40,7 +41,7 @@ export class WebhookVerifier {
     const message = toMessage(request);
     const hook = this.#hooks.find((candidate) => isSignedBy(candidate, message)) ?? this.#hooks[0];
     let fields = request.fields;
-    for (const [name, value] of hook?.sign(message) ?? []) fields = replaceField(fields, name, value);
+    for (const [name, value] of hook?.sign(message) ?? []) fields = setField(fields, name, value);
     return fields;
   }
 }
@@ -71,19 +72,4 @@ function toMessage({ target, fields, body, nowMs, url }: JudgedRequest): SignedM
     ...(scheme !== undefined && host !== undefined ? [`${scheme}://${host}`] : []),
   ];
   return { urls: [...new Set(bases.map((base) => base + prefix + path))], fields, body, nowMs };
-}
-
-/** In the place of the first field of that name, under its spelling; the others go. */
-function replaceField(fields: HeaderList, name: string, value: string): string[] {
-  const kept: string[] = [];
-  let isDone = false;
-  for (let i = 0; i < fields.length; i += 2) {
-    const given = fields[i] ?? "";
-    if (given.toLowerCase() !== name.toLowerCase()) kept.push(given, fields[i + 1] ?? "");
-    else if (!isDone) {
-      kept.push(given, value);
-      isDone = true;
-    }
-  }
-  return isDone ? kept : [...kept, name, value];
 }
