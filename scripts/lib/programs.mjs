@@ -83,6 +83,7 @@ const programs = {
     elsewhere: "bash-completion: https://github.com/scop/bash-completion, `brew install bash-completion@2`",
   },
   fish: { commands: ["fish"], packages: ["fish"], elsewhere: "fish: https://fishshell.com" },
+  ps: { commands: ["ps"], packages: ["procps"], elsewhere: "ps: part of procps" },
   zsh: { commands: ["zsh"], packages: ["zsh"], elsewhere: "zsh: https://www.zsh.org" },
   curl: { commands: ["curl"], packages: ["curl"], elsewhere: "curl: https://curl.se/download.html" },
 };
@@ -103,6 +104,7 @@ export const TEST_PROGRAMS = [
   "pebble",
   "postgres",
   "prlimit",
+  "ps",
   "psql",
   "puma",
   "rails",
