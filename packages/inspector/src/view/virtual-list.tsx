@@ -56,18 +56,26 @@ export function VirtualList(o: {
   }, [shownId, isThere]);
 
   const { start, end } = windowOf({ ...view, rowHeight, count: ids.length });
-  const rows: ComponentChildren[] = [];
+  // The same element again is not compared: scrolling costs the rows that come into view, not all of them.
+  const drawn = useRef<{ readonly row: unknown; readonly ids: unknown; rows: Map<number, JSX.Element> }>(undefined);
+  const isSame = drawn.current?.row === o.row && drawn.current.ids === ids;
+  const rows = new Map<number, JSX.Element>();
   for (let index = start; index < end; index += 1) {
-    rows.push(
-      <div class="virtual-row" key={ids[index]} role="presentation" style={{ top: `${index * rowHeight}px` }}>
-        {o.row(index)}
-      </div>,
+    const known = isSame ? drawn.current?.rows.get(index) : undefined;
+    rows.set(
+      index,
+      known ?? (
+        <div class="virtual-row" key={ids[index]} role="presentation" style={{ top: `${index * rowHeight}px` }}>
+          {o.row(index)}
+        </div>
+      ),
     );
   }
+  drawn.current = { row: o.row, ids, rows };
   return (
     <div {...o.attributes} class="virtual-list" ref={box} onScroll={look}>
       <div class="virtual-space" role="presentation" style={{ height: `${ids.length * rowHeight}px` }}>
-        {rows}
+        {[...rows.values()]}
       </div>
     </div>
   );
