@@ -205,6 +205,7 @@ describe("ggrok requests while the agent runs", () => {
     [["requests", "show", "ID", "--part", "request"], 2, "--part belongs to --raw"],
     [["requests", "--limit", "0"], 2, "1 to 1000"],
     [["requests", "import", "nope.har"], 2, "nope.har"],
+    [["requests", "export", "--output", "/no/such/folder/x.har"], 2, "no such file"],
   ])("ends with a code and a sentence: %j", async (args, code, message) => {
     const ran = await run(
       world.place,
@@ -232,6 +233,7 @@ describe("ggrok requests while the agent runs", () => {
 
   it("exports HAR to a file of one's own, and imports it again", async () => {
     const file = join(world.place.cwd, "out.har");
+    writeFileSync(file, "was there before", { mode: 0o644 });
     expect(
       (await run(world.place, ["requests", "export", "--har", "--filter", "path=/hook status=4xx", "--output", file]))
         .code,

@@ -1,7 +1,11 @@
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createRelay } from "@ggrok/server";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RawClient } from "../harness/raw-client.ts";
+import { RawOrigin } from "../harness/raw-origin.ts";
 import { Place } from "./cli-world.ts";
 import { ToolsWorld } from "./tools-world.ts";
 
@@ -183,6 +187,35 @@ describe("webhooks whose signature is only reported", () => {
       expect(recorded.signature).toMatchObject({ provider: "github", verdict });
       expect(recorded.response.status_code).toBe(200);
     }
+  });
+});
+
+describe("webhooks of a configuration file", () => {
+  it("must be signed where the file says so, and the app gets the others' requests", async () => {
+    await using relay = await createRelay({ bind: "127.0.0.1", domain: "localhost" });
+    await using place = new Place({ HOOK_SECRET: SECRET });
+    await using app = await RawOrigin.start();
+    const upstream = `upstream: { url: ${app.port} }`;
+    const file = join(place.cwd, "tunnels.yml");
+    writeFileSync(
+      file,
+      `endpoints:
+  - { name: hooks, url: hooks, ${upstream}, verify_webhook: ["stripe=env:HOOK_SECRET"] }
+  - { name: site, url: site, ${upstream} }
+`,
+    );
+    const args = ["--config", file, "--relay", `http://localhost:${relay.port}`, "--web-addr", "127.0.0.1:0"];
+    await using agent = place.ggrok(["start", "--all", "--json", ...args]);
+    await agent.event("tunnel.online", 2);
+    const post = async (host: string, field: string): Promise<number | undefined> => {
+      const head = `POST / HTTP/1.1\r\nHost: ${host}.localhost:${relay.port}\r\nContent-Length: 1\r\n${field}\r\n\r\nx`;
+      await using visitor = await RawClient.connect(relay.port, { first: head });
+      return (await visitor.answer("POST"))?.status;
+    };
+    expect(await post("hooks", "X-A: 1")).toBe(401);
+    expect(await post("hooks", stripeField("x"))).toBe(200);
+    expect(await post("site", "X-A: 1")).toBe(200);
+    expect(app.requests).toHaveLength(2);
   });
 });
 

@@ -25,11 +25,16 @@ export class ApiClient {
   /** Asks and gives the answer's bytes. @throws GgrokError as the API has it */
   async bytes(path: string, o: { method?: string; body?: string } = {}): Promise<Buffer> {
     const response = await this.open(path, o);
-    const chunks: Buffer[] = [];
-    for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
-    const body = Buffer.concat(chunks);
+    const body = await readWhole(response);
     if ((response.statusCode ?? 0) >= 400) throw readError(body, response.statusCode ?? 0);
     return body;
+  }
+
+  /** Asks for what may be large, and gives it as it comes. @throws GgrokError as the API has it */
+  async download(path: string): Promise<IncomingMessage> {
+    const response = await this.open(path);
+    if ((response.statusCode ?? 0) < 400) return response;
+    throw readError(await readWhole(response), response.statusCode ?? 0);
   }
 
   /** Asks and gives the answer as it comes. */
@@ -51,6 +56,12 @@ export class ApiClient {
     const [response] = (await once(call, "response")) as [IncomingMessage];
     return response;
   }
+}
+
+async function readWhole(response: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }
 
 function readError(body: Buffer, status: number): Error {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { pipeline } from "node:stream/promises";
 import { GgrokError } from "@ggrok/protocol";
 
 /** What every answer of the local API carries: a recorded body is only ever shown, never run. */
@@ -40,6 +41,13 @@ export class HttpAnswer {
   empty(status: number, fields: Record<string, string> = {}): void {
     this.response.writeHead(status, { ...SAFE_FIELDS, ...fields });
     this.response.end();
+  }
+
+  /** Sends what may be larger than one text can be, as fast as it is read. */
+  async sendParts(type: string, parts: AsyncIterable<string>, fields: Record<string, string> = {}): Promise<void> {
+    this.response.writeHead(200, { ...SAFE_FIELDS, "content-type": type, ...fields });
+    if (this.#isHead) this.response.end();
+    else await pipeline(parts, this.response);
   }
 
   /** Begins a stream of events. */

@@ -50,9 +50,8 @@ export function createToolRoutes({ store, replayer, version }: ToolOptions): Rou
       method: "GET",
       path: "/api/requests/har",
       run: async ({ answer, query }) => {
-        const chunks: string[] = [];
-        for await (const part of writeHar(store, selectRecords(store, query), version)) chunks.push(part);
-        answer.send(200, "application/json", chunks.join(""), {
+        const records = selectRecords(store, query);
+        await answer.sendParts("application/json", writeHar(store, records, version), {
           "content-disposition": 'attachment; filename="ggrok.har"',
         });
       },

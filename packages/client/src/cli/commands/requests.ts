@@ -1,5 +1,7 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { createWriteStream, fchmodSync, openSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { GgrokError } from "@ggrok/protocol";
 import { z } from "zod";
@@ -188,11 +190,28 @@ async function asText(api: ApiClient, path: string, o: { form: string; isLive: b
 async function runExport(flags: ExportFlags, io: Io): Promise<number> {
   const query = readFilterFlag(flags.filter);
   await using history = await openHistory(flags, io);
-  const hars = await Promise.all(history.apis.map((api) => api.bytes(`/api/requests/har?${query}`)));
-  const har = hars.length === 1 ? (hars[0] ?? Buffer.alloc(0)) : joinHars(hars);
-  if (flags.output === undefined) io.stdout.write(har);
-  else writeFileSync(resolve(io.cwd, flags.output), har, { mode: 0o600 });
+  const [first, ...others] = history.apis;
+  if (first === undefined) return ExitCode.Unexpected;
+  const path = `/api/requests/har?${query}`;
+  const output = flags.output === undefined ? undefined : resolve(io.cwd, flags.output);
+  const write = (source: Readable): Promise<void> =>
+    output === undefined
+      ? pipeline(source, io.stdout, { end: false })
+      : pipeline(source, createWriteStream("", { fd: openPrivate(output) }));
+  if (others.length === 0) {
+    await write(await first.download(path));
+  } else {
+    const hars = await Promise.all(history.apis.map((api) => api.bytes(path)));
+    await write(Readable.from([joinHars(hars)]));
+  }
   return ExitCode.Ok;
+}
+
+/** Opens a file for writing that its owner alone can read, if it was there before too. */
+function openPrivate(path: string): number {
+  const file = parseFlag("--output", () => openSync(path, "w", 0o600));
+  fchmodSync(file, 0o600);
+  return file;
 }
 
 async function runImport(file: string, flags: HistoryFlags, io: Io): Promise<number> {
