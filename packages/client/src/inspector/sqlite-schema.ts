@@ -4,6 +4,9 @@ import type { DatabaseSync } from "node:sqlite";
 /** Version of the tables below, in `PRAGMA user_version`. */
 export const SCHEMA_VERSION = 1;
 
+/** Bytes of a page: several exchanges fit into one, and large bodies take few. */
+export const PAGE_BYTES = 16_384;
+
 /** The file was written by a later version of ggrok. */
 export class NewerHistoryError extends Error {}
 
@@ -34,7 +37,7 @@ export function lockHistory(database: typeof DatabaseSync, path: string): Databa
  * @throws NewerHistoryError, or the error of SQLite
  */
 export function prepareDatabase(db: DatabaseSync): void {
-  db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
+  db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF`);
   db.exec("BEGIN IMMEDIATE");
   try {
     const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"]);

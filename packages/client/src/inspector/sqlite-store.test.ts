@@ -141,7 +141,7 @@ describe("SqliteStore on its file", () => {
   it("stops with one line when the file cannot grow, keeps what it has, and goes on when it was cleared", async () => {
     const path = join(newFolder(), "history.db");
     const problems: string[] = [];
-    const store = openFile(path, { pagesMax: 40, onProblem: (problem) => problems.push(problem) });
+    const store = openFile(path, { pagesMax: 12, onProblem: (problem) => problems.push(problem) });
     store.append(draftOf("kept"), NO_BODIES, []);
     for (let i = 0; i < 10; i++) {
       store.append(draftOf(`big${i}`), { request: Buffer.alloc(50_000), response: undefined }, []);

@@ -15,7 +15,7 @@ import type { ExchangeStore, ListQuery, StoreChange, StoreQuota, StoreStats } fr
 import { createMatcher } from "./filter.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
 import { PendingWrites } from "./pending-writes.ts";
-import { lockHistory, prepareDatabase } from "./sqlite-schema.ts";
+import { lockHistory, PAGE_BYTES, prepareDatabase } from "./sqlite-schema.ts";
 import { type BatchDone, SqliteWriter } from "./sqlite-writer.ts";
 import { headBytes, keepNewest, uniqueId } from "./store-rules.ts";
 
@@ -45,7 +45,7 @@ export interface SqliteStoreOptions {
   readonly database: typeof DatabaseSync;
   readonly path: string;
   readonly quota?: StoreQuota;
-  /** How many pages of 4 KiB the file may have; by default what the quota needs and half as much again. */
+  /** How many pages the file may have; by default what the quota needs and half as much again. */
   readonly pagesMax?: number;
   /** Hears once that nothing is recorded any more, and why. */
   readonly onProblem?: (problem: string) => void;
@@ -87,7 +87,7 @@ export class SqliteStore implements ExchangeStore {
       bytesMax: INSPECTOR_LIMITS.STORE_BYTES_MAX,
       exchangesMax: INSPECTOR_LIMITS.STORE_EXCHANGES_MAX,
     };
-    this.#pagesMax = o.pagesMax ?? Math.ceil((this.#quota.bytesMax * 1.5) / 4_096) + 1_024;
+    this.#pagesMax = o.pagesMax ?? Math.ceil((this.#quota.bytesMax * 1.5) / PAGE_BYTES) + 1_024;
     this.#onProblem = o.onProblem;
     this.#path = path;
     this.bodyFolder = path.replace(/\.db$/, ".bodies");
