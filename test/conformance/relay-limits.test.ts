@@ -19,11 +19,13 @@ vi.mock(import("../../packages/server/src/limits.ts"), async (original) => {
     maxConnectionsPerPort: 4,
     keepAliveMs: 400,
     maxGreetings: 3,
+    handshakesPerSecond: 1,
+    handshakeBurst: 12,
     maxSessions: 6,
     maxSessionsPerPrincipal: 4,
     maxParkedPerEndpoint: 3,
     disconnectMs: 300,
-    drainsPerSecond: 10,
+    drainsPerSecond: 2,
   };
   return { RELAY_LIMITS: { ...RELAY_LIMITS, ...smaller } as unknown as typeof RELAY_LIMITS };
 });
@@ -137,6 +139,22 @@ describe("connections", () => {
 });
 
 describe("agents", () => {
+  it("above handshakesPerSecond and handshakeBurst are sent away for a while; wrong tokens take nobody's place", async () => {
+    const relay = await start();
+    const url = `http://localhost:${String(relay.port)}`;
+    for (let i = 0; i < 30; i += 1) expect((await tryUpgrade(url, { authorization: "Bearer wrong" })).status).toBe(401);
+    let admitted = 0;
+    let refused: Awaited<ReturnType<typeof tryUpgrade>> | undefined;
+    // One after the other; that too many have not said hello yet is another refusal.
+    for (let i = 0; i < 500 && refused === undefined; i += 1) {
+      const answer = await tryUpgrade(url, { authorization: "Bearer alice" });
+      if (answer.status === 101) admitted += 1;
+      else if (answer.body.includes("agents a second")) refused = answer;
+    }
+    expect(admitted).toBeGreaterThanOrEqual(12);
+    expect([refused?.status, refused?.headers["retry-after"]]).toEqual([503, "1"]);
+  });
+
   it("above maxGreetings that have said nothing yet are sent away for a while", async () => {
     const relay = await start();
     const silent = await Promise.all(Array.from({ length: 3 }, () => dial(relay, "alice")));
@@ -215,8 +233,8 @@ describe("a drain", () => {
     });
     const closed = relay.close(10_000);
     const times = (await within("all to be told", Promise.all(told))).sort((a, b) => a - b);
-    // Six at ten a second: the last half a second behind the first.
-    expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(400);
+    // Six at two a second: the last is told two seconds and a half behind the first.
+    expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(1_000);
     for (const agent of agents) agent.terminate();
     await within("the relay to close", closed, 20_000);
   });
