@@ -133,6 +133,18 @@ describe("ggrok http 3000 -- command", () => {
     expect(agent.stderr).toContain("no-such-command-here: command not found");
   });
 
+  it("ends the command when it does not listen within --wait", async () => {
+    await using relay = await RelayProcess.start();
+    await using place = new Place();
+    const port = await freePort();
+    const silent = [process.execPath, "-e", "setInterval(() => {}, 1000)"];
+    for (const target of [[String(port)], []]) {
+      await using agent = wrap(place, relay, ["--wait=500ms", ...target, "--", ...silent]);
+      expect(await agent.exited).toBe(7);
+      expect([agent.stdout, agent.stderr]).toEqual(["", expect.stringContaining("no connection within 0.5 s")]);
+    }
+  });
+
   it("does not start the command when the name cannot be had", async () => {
     await using relay = await RelayProcess.start();
     await using place = new Place();
@@ -192,7 +204,7 @@ describe("ggrok http -- command", () => {
 
   it("needs a target or a command, and takes a command beside http alone", async () => {
     await using place = new Place();
-    for (const args of [["http"], ["http", "--wait", "--", "true"], ["status", "--", "true"]]) {
+    for (const args of [["http"], ["status", "--", "true"]]) {
       await using agent = place.ggrok(args);
       expect(await agent.exited, args.join(" ")).toBe(2);
     }

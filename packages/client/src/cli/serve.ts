@@ -79,7 +79,8 @@ class Serving {
   async run(): Promise<number> {
     const { request, io, local } = this.#o;
     const plan = await this.#planAgent();
-    if ((await this.#waitForApps()) === "stopped") return ExitCode.Ok;
+    // A command is started by us: there is nothing to wait for before.
+    if (request.command === undefined && (await this.#waitForApps()) === "stopped") return ExitCode.Ok;
     const shown = this.#createRenderer();
     const held = request.command === undefined ? undefined : holdUrls(shown);
     const renderer = held?.renderer ?? shown;
@@ -136,7 +137,7 @@ class Serving {
       stopped,
       running.agent.ended,
       ...(localEnded === undefined ? [] : [localEnded]),
-      ...(wrapped === undefined ? [] : [wrapped.exited]),
+      ...(wrapped === undefined ? [] : [wrapped.exited, this.#lateness(wrapped)]),
     ]);
     if (outcome === "stopped" || outcome === undefined) {
       const [code] = await Promise.all([wrapped?.stop(stop.reason), running.close(STOP_GRACE_MS)]);
@@ -148,6 +149,18 @@ class Serving {
     }
     await wrapped?.end();
     throw outcome;
+  }
+
+  /** Resolves when a command does not listen within `--wait`; never when it does. */
+  #lateness(wrapped: Wrapped): Promise<Error> {
+    const { waitMs } = this.#o.request;
+    return new Promise((resolve) => {
+      if (waitMs === undefined) return;
+      const message = `the command accepted no connection within ${waitMs / 1_000} s`;
+      const timer = setTimeout(() => resolve(new GgrokError("ERR_GGROK_APP_NOT_READY", { message })), waitMs);
+      timer.unref();
+      void wrapped.listening.then(() => clearTimeout(timer));
+    });
   }
 
   async #waitForApps(): Promise<"ready" | "stopped"> {

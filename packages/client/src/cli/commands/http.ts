@@ -118,8 +118,6 @@ async function runHttp(
   { io, command }: { io: Io; command: readonly string[] | undefined },
 ): Promise<number> {
   if (targetText === undefined && command === undefined) throw new UsageError("missing required argument 'target'");
-  if (targetText === undefined && flags.wait !== undefined)
-    throw new UsageError("--wait needs a target: nobody knows yet where the command will listen");
   const target = targetText === undefined ? unknownTarget() : parseFlag("target", () => parseTarget(targetText));
   const request = readTunnelFlags(target, flags, {
     ...readUpstreamFlags(flags, io.cwd),
