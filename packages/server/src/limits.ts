@@ -89,7 +89,7 @@ export const RELAY_LIMITS = {
   visitorAddresses: 10_000,
   /** Wrong passwords of one address in a minute before it has to wait: enough for fingers, too few for guessing. */
   loginFailuresPerMinute: 10,
-  /** Wrong passwords a second at one tunnel from all addresses. Each costs the relay some 5 ms. */
+  /** Wrong passwords a second at one tunnel from all addresses. Each costs the relay 5 to 10 ms. */
   loginFailuresPerSecond: 20,
   /** Passwords a tunnel's gate remembers, right and wrong, so that only the first request with one costs a hash. */
   knownLogins: 1_024,
