@@ -7,9 +7,11 @@ import { assertPrerequisites } from "./prerequisites.ts";
 import { Processes, runToEnd } from "./processes.ts";
 import { runWrk } from "./small.ts";
 import { startOrigins } from "./targets.ts";
+import { loadEcho } from "./tcp-load.ts";
+import { startTcpOrigins } from "./tcp-targets.ts";
 import { withWorkspace } from "./workspace.ts";
 
-/** Where the time of relay and agent goes: `node bench/profile.ts [--load small|bulk] [--seconds 4] [--out DIR]`. */
+/** Where the time of relay and agent goes: `node bench/profile.ts [--load small|bulk|tcp] [--seconds 4] [--out DIR]`. */
 const { values } = parseArgs({
   options: {
     load: { type: "string", default: "small" },
@@ -58,16 +60,25 @@ await withWorkspace(programs, async (context) => {
   });
   const origins = await startOrigins(context);
   const processes = new Processes();
-  const relay = await startRelay(processes, withProfile("relay"));
+  const isTcp = values.load === "tcp";
+  const relay = await startRelay(processes, withProfile("relay"), isTcp ? ["--tcp-ports", "20600-20610"] : []);
   const agent = await startAgent(processes, withProfile("agent"), {
     name: "app",
-    upstreamPort: values.load === "bulk" ? origins.bulk : origins.small,
+    upstreamPort: isTcp
+      ? (await startTcpOrigins(context.processes)).small
+      : values.load === "bulk"
+        ? origins.bulk
+        : origins.small,
+    kind: isTcp ? "tcp" : "http",
     dialPort: relay.port,
     directory: context.directory,
   });
   const seconds = Number(values.seconds);
   const endpoint = { url: relay.url, host: agent.host };
-  if (values.load === "bulk") {
+  if (isTcp) {
+    const perSecond = await loadEcho(agent.port, { connections: 64, messageBytes: 64, inFlight: 16, seconds });
+    console.log(`${perSecond.toFixed(0)} messages/s\n`);
+  } else if (values.load === "bulk") {
     await runToEnd(
       "curl",
       curlDownload({ ...endpoint, bytes: 68_719_476_736, maxSeconds: seconds }),

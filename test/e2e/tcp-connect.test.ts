@@ -2,45 +2,12 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { Agent, createServer, get, type IncomingMessage } from "node:http";
-import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { type ConnectionOptions, createConnection } from "ggrok";
 import { describe, expect, it } from "vitest";
-import { ByteReader } from "../harness/byte-reader.ts";
 import { DEADLINE_MS, within } from "../harness/deadline.ts";
-import { TcpWorld } from "./tcp-world.ts";
-
-/** A front end in front of a relay that answers every CONNECT itself, as Heroku's router does. */
-async function startRouter(relayPort: number): Promise<AsyncDisposable & { port: number; connects: number }> {
-  const state = { connects: 0 };
-  const server = createTcpServer((socket) => {
-    socket.once("data", (first: Buffer) => {
-      if (first.toString("latin1", 0, 8) === "CONNECT ") {
-        state.connects += 1;
-        socket.end("HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
-        return;
-      }
-      const upstream = connect({ port: relayPort, host: "127.0.0.1" });
-      upstream.write(first);
-      upstream.on("error", () => socket.destroy()).pipe(socket);
-      socket.on("error", () => upstream.destroy()).pipe(upstream);
-    });
-    socket.on("error", () => {});
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    port: (server.address() as AddressInfo).port,
-    get connects() {
-      return state.connects;
-    },
-    async [Symbol.asyncDispose]() {
-      const closed = once(server, "close");
-      server.close();
-      await closed;
-    },
-  };
-}
+import { startRouter, TcpWorld } from "./tcp-world.ts";
 
 async function failureOf(options: ConnectionOptions): Promise<string> {
   const socket = createConnection(options);
@@ -180,6 +147,21 @@ describe("createConnection", () => {
     await closed;
   });
 
+  it("says when it is a proxy on the way that asks for a login", async () => {
+    const proxy = createTcpServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => socket.end('HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm="x"\r\n\r\n'));
+    });
+    proxy.listen(0, "127.0.0.1");
+    await once(proxy, "listening");
+    const way = `http://localhost:${(proxy.address() as AddressInfo).port}`;
+    const options = { relay: "https://relay.test", name: "db", proxy: way };
+    expect(await failureOf(options)).toBe("ERR_GGROK_PROXY_LOGIN_REQUIRED");
+    const closed = once(proxy, "close");
+    proxy.close();
+    await closed;
+  });
+
   it("reaches a public tunnel without a token, also over the WebSocket", async () => {
     await using world = await TcpWorld.start({
       relay: { token: "secret" },
@@ -191,25 +173,5 @@ describe("createConnection", () => {
     const { reader } = await world.service.connection();
     expect((await reader.take(1)).toString()).toBe("x");
     socket.destroy();
-  });
-
-  it("carries many connections over one WebSocket when it listens", async () => {
-    await using world = await TcpWorld.start();
-    const readers = await Promise.all(
-      Array.from({ length: 20 }, async (_none, index) => {
-        const socket = createConnection({ relay: `http://localhost:${world.relay.port}`, name: "db" });
-        socket.end(`visitor ${index}`);
-        await once(socket, "connect", { signal: AbortSignal.timeout(DEADLINE_MS) });
-        return socket;
-      }),
-    );
-    const seen = new Set<string>();
-    for (let index = 0; index < readers.length; index += 1) {
-      const { reader } = await world.service.connection(index);
-      seen.add((await reader.rest()).toString());
-    }
-    expect(seen.size).toBe(20);
-    for (const socket of readers) socket.destroy();
-    expect(ByteReader).toBeDefined();
   });
 });

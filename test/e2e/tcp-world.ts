@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createRelay, type Relay, type RelayOptions } from "@ggrok/server";
 import { type ForwardOptions, forward, type Listener } from "ggrok";
 import { ByteReader, type End } from "../harness/byte-reader.ts";
-import { Changes, within } from "../harness/deadline.ts";
+import { Changes, DEADLINE_MS, within } from "../harness/deadline.ts";
 
 /** One connection at the service behind a tunnel, which reads everything unless it is told not to. */
 export interface Accepted {
@@ -50,10 +50,11 @@ export class TcpService implements AsyncDisposable {
   }
 
   /** The connection with this number, once it is there. */
-  async connection(index = 0): Promise<Accepted> {
+  async connection(index = 0, ms: number = DEADLINE_MS): Promise<Accepted> {
     await this.changes.until(
       () => `connection ${index} at the service, ${this.accepted.length} came`,
       () => this.accepted.length > index,
+      ms,
     );
     const accepted = this.accepted[index];
     if (accepted === undefined) throw new Error("no such connection");
@@ -194,4 +195,61 @@ export class Visitor {
     const status = Number(head?.startLine.split(" ")[1]);
     return { status, code: head?.fields.find(([name]) => name.toLowerCase() === "ggrok-error")?.[1] };
   }
+}
+
+/** A front end in front of a relay that answers every CONNECT itself, as Heroku's router does. */
+export async function startRouter(
+  relayPort: number,
+): Promise<AsyncDisposable & { port: number; connects: number; passed: number }> {
+  const state = { connects: 0, passed: 0 };
+  const server = createServer((socket) => {
+    socket.once("data", (first: Buffer) => {
+      if (first.toString("latin1", 0, 8) === "CONNECT ") {
+        state.connects += 1;
+        socket.end("HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
+        return;
+      }
+      state.passed += 1;
+      const upstream = connect({ port: relayPort, host: "127.0.0.1" });
+      upstream.write(first);
+      upstream.on("error", () => socket.destroy()).pipe(socket);
+      socket.on("error", () => upstream.destroy()).pipe(upstream);
+    });
+    socket.on("error", () => {});
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    get connects() {
+      return state.connects;
+    },
+    get passed() {
+      return state.passed;
+    },
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, "close");
+      server.close();
+      await closed;
+    },
+  };
+}
+
+const CHUNK = Buffer.alloc(65_536);
+
+/**
+ * Writes until nothing has been taken for a while: the kernel's buffers, the queues and the windows are full. Returns how many
+ * bytes that took; more than `most` is an error.
+ */
+export async function writeUntilFull(socket: Socket, most: number = 1_073_741_824): Promise<number> {
+  for (let bytes = CHUNK.length; bytes <= most; bytes += CHUNK.length) {
+    if (socket.write(CHUNK)) continue;
+    const drained = once(socket, "drain", { signal: AbortSignal.timeout(1_000) });
+    const isFull = await drained.then(
+      () => false,
+      () => true,
+    );
+    if (isFull) return bytes;
+  }
+  throw new Error(`more than ${most} bytes were taken`);
 }

@@ -1,14 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import type { Socket } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { TcpWorld } from "./tcp-world.ts";
+import { TcpWorld, writeUntilFull } from "./tcp-world.ts";
 
 /** A window grows to 4 MiB while the kernel's buffers still take everything; its chunks are views of larger read buffers. */
 const MOST_HELD_BYTES = 16_777_216;
-const CHUNK = Buffer.alloc(65_536);
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
@@ -17,19 +14,6 @@ const collectGarbage = runInNewContext("gc") as () => void;
 function heldBytes(): number {
   collectGarbage();
   return process.memoryUsage().arrayBuffers;
-}
-
-/** Writes until nothing has been taken for a while: the kernel's buffers, the queues and the windows are full. */
-async function writeUntilFull(socket: Socket): Promise<void> {
-  for (;;) {
-    if (socket.write(CHUNK)) continue;
-    const drained = once(socket, "drain", { signal: AbortSignal.timeout(1_000) });
-    const isFull = await drained.then(
-      () => false,
-      () => true,
-    );
-    if (isFull) return;
-  }
 }
 
 describe("a TCP tunnel at its public port", () => {
