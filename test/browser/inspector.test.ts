@@ -47,12 +47,14 @@ describe("the list", () => {
     const page = await world.open();
     await rowOf(page, "/live/59").waitFor();
     const list = page.locator(".exchanges .virtual-list");
-    await list.hover();
-    await page.mouse.wheel(0, 613);
+    await list.evaluate((element: { scrollTop: number }) => {
+      element.scrollTop = 613;
+    });
     const row = rowOf(page, "/live/30");
     await row.click();
     const place = await row.boundingBox();
     for (let i = 0; i < 5; i += 1) await send(`/arrived/${i}`);
+    await page.locator('[role=grid][aria-rowcount="66"]').waitFor();
     await page.getByText("65 exchanges").waitFor();
     expect(await row.boundingBox()).toEqual(place);
     expect(await row.getAttribute("aria-selected")).toBe("true");
