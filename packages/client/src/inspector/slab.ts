@@ -11,7 +11,7 @@ export interface Slab {
 
 /**
  * Hands out slabs and takes them back. What waits to be written lies outside of the heap that is garbage collected: as objects
- * it would live just long enough to be moved to the old generation, which doubled the cost of recording.
+ * it would live just long enough to be moved to the old generation, which cost about as much as the writing itself.
  */
 export class SlabPool {
   readonly #free: Slab[] = [];
