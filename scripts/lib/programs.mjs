@@ -85,6 +85,7 @@ const programs = {
   fish: { commands: ["fish"], packages: ["fish"], elsewhere: "fish: https://fishshell.com" },
   ps: { commands: ["ps"], packages: ["procps"], elsewhere: "ps: part of procps" },
   zsh: { commands: ["zsh"], packages: ["zsh"], elsewhere: "zsh: https://www.zsh.org" },
+  httpie: { commands: ["http"], packages: ["httpie"], elsewhere: "HTTPie: https://httpie.io/docs/cli/installation" },
   curl: { commands: ["curl"], packages: ["curl"], elsewhere: "curl: https://curl.se/download.html" },
 };
 
@@ -97,6 +98,7 @@ export const TEST_PROGRAMS = [
   "django",
   "faketime",
   "fish",
+  "httpie",
   "mariadb",
   "microsocks",
   "nginx",

@@ -16,7 +16,7 @@ export function asHttpie(request: PortableRequest): string {
     if (getField(fields, name.toLowerCase()) === undefined) items.push(`${name}:`);
   }
   for (let i = 0; i < fields.length; i += 2) items.push(fieldItem(fields[i] ?? "", fields[i + 1] ?? ""));
-  const isInline = body !== undefined && body.length <= INLINE_BYTES_MAX && !body.includes(0);
+  const isInline = body !== undefined && body.length <= INLINE_BYTES_MAX && isText(body);
   const isPiped = hasBody && !isInline;
   const flags = ["--path-as-is", ...(isPiped ? [] : ["--ignore-stdin"])];
   const lines = [`http ${flags.join(" ")} ${quoteForShell(method)} ${quoteForShell(url)}`, ...items.map(quoteForShell)];
@@ -32,4 +32,9 @@ export function asHttpie(request: PortableRequest): string {
 function fieldItem(name: string, value: string): string {
   if (value.trim() === "") return `${name};`;
   return `${name}:${/^[=@]/.test(value) ? ` ${value}` : value}`;
+}
+
+/** HTTPie takes text alone on its command line. */
+function isText(body: Buffer): boolean {
+  return !body.includes(0) && Buffer.from(body.toString("utf8"), "utf8").equals(body);
 }
