@@ -8,7 +8,7 @@ export const SCHEMA_VERSION = 1;
 export const PAGE_BYTES = 16_384;
 
 /** The file was written by a later version of ggrok. */
-export class NewerHistoryError extends Error {}
+class NewerHistoryError extends Error {}
 
 /**
  * Takes a history for this process alone: whoever holds the lock writes to the file beside it. A killed process holds none.
