@@ -7,7 +7,10 @@ import { join } from "node:path";
 import { type ConnectionOptions, createConnection } from "ggrok";
 import { describe, expect, it } from "vitest";
 import { DEADLINE_MS, within } from "../harness/deadline.ts";
-import { startRouter, TcpWorld } from "./tcp-world.ts";
+import { startRouter, TcpWorld, writeUntilFull } from "./tcp-world.ts";
+
+/** A window on each hop grows to 4 MiB; the rest are socket buffers of the hops on loopback. */
+const MOST_TAKEN_BYTES = 67_108_864;
 
 async function failureOf(options: ConnectionOptions): Promise<string> {
   const socket = createConnection(options);
@@ -89,6 +92,17 @@ describe.each(["connect", "upgrade"] as const)("createConnection by %s", (way) =
     const ended = once(second, "close").catch((error: unknown) => error);
     stop.abort(new Error("enough"));
     expect(await within("the end", ended)).toMatchObject({ message: "enough" });
+  });
+
+  it("stops its writer when the app does not read, and takes no more than windows and the kernel's buffers", async () => {
+    await using world = await TcpWorld.start();
+    await using router = await startRouter(world.relay.port);
+    const port = way === "connect" ? world.relay.port : router.port;
+    world.service.isReading = false;
+    const socket = createConnection({ relay: `http://localhost:${port}`, name: "db" });
+    await once(socket, "connect", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    expect(await writeUntilFull(socket, MOST_TAKEN_BYTES)).toBeGreaterThan(0);
+    socket.destroy();
   });
 
   it("is the socket of an http.Agent", async () => {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { createRelay, type Relay, type RelayOptions } from "@ggrok/server";
 import { type ForwardOptions, forward, type Listener } from "ggrok";
 import { ByteReader, type End } from "../harness/byte-reader.ts";
@@ -241,7 +242,7 @@ const CHUNK = Buffer.alloc(65_536);
  * Writes until nothing has been taken for a while: the kernel's buffers, the queues and the windows are full. Returns how many
  * bytes that took; more than `most` is an error.
  */
-export async function writeUntilFull(socket: Socket, most: number = 1_073_741_824): Promise<number> {
+export async function writeUntilFull(socket: Writable, most: number = 1_073_741_824): Promise<number> {
   for (let bytes = CHUNK.length; bytes <= most; bytes += CHUNK.length) {
     if (socket.write(CHUNK)) continue;
     const drained = once(socket, "drain", { signal: AbortSignal.timeout(1_000) });
