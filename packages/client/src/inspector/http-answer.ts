@@ -77,7 +77,7 @@ export class HttpAnswer {
 }
 
 /** Reads the body of a call. @throws GgrokError when it is larger than `maxBytes` */
-export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
