@@ -35,7 +35,7 @@ afterAll(async () => {
 /** The relay lives and has not grown, and whoever did nothing wrong is served by the session it always had. */
 async function expectUnharmed(): Promise<void> {
   expect(world.relay.program.child.exitCode, world.relay.program.stderr).toBeNull();
-  const answer = await within("a good request", world.ask("/"), 5_000);
+  const answer = await within("a good request", world.ask("/"), 20_000);
   expect(answer.status).toBe(200);
   expect(world.agent.events("session.online")).toHaveLength(1);
   expect(rssMiB(world.relay.program.child.pid) - rss, "MiB grown").toBeLessThan(MIB_ALLOWED);
