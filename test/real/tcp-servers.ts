@@ -88,8 +88,8 @@ export class TcpServers implements AsyncDisposable {
     for (const child of this.#children) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
       const exited = once(child, "exit");
-      // No patience: nothing of it is kept.
-      child.kill("SIGKILL");
+      // No patience: nothing of it is kept. But PostgreSQL itself must give its shared memory back, which outlives processes.
+      child.kill(child.spawnfile.endsWith("/postgres") ? "SIGQUIT" : "SIGKILL");
       await exited;
     }
     for (const folder of this.#folders)
