@@ -91,7 +91,7 @@ async function measureTurn(endpoint: Endpoint, seconds: number): Promise<Turn> {
 }
 
 /** So many requests a second whatever the answers take; late ones are made up for. */
-export async function sendPaced(endpoint: Endpoint, seconds: number): Promise<{ latencies: number[]; errors: number }> {
+async function sendPaced(endpoint: Endpoint, seconds: number): Promise<{ latencies: number[]; errors: number }> {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
   const latencies: number[] = [];
   let errors = 0;

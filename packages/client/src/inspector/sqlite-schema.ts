@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 
 /** Version of the tables below, in `PRAGMA user_version`. */
-export const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 1;
 
 /** Bytes of a page: several exchanges fit into one, and large bodies take few. */
 export const PAGE_BYTES = 16_384;
