@@ -373,6 +373,7 @@ class RelayProcess implements Relay {
     await this.#listener?.settled(RELAY_LIMITS.goodbyeMs);
     await this.destroy();
     logEvent(this.#logger, "relay.stopped", {}, "stopped");
+    await new Promise<void>((resolve) => this.#logger.flush(() => resolve()));
   }
 
   async #drainAgents(graceMs: number, deadline: number, signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@ import type { Writable } from "node:stream";
 import { type DestinationStream, type Logger as PinoLogger, pino } from "pino";
 import pretty from "pino-pretty";
 import { escapeControls } from "./escape.ts";
+import { LogWriter } from "./log-writer.ts";
 
 /** How a line looks: `json` for machines, `term` for people. */
 export type LogFormat = "json" | "term";
@@ -33,8 +34,7 @@ const SECRET_PATHS = ["authorization", "cookie", "token", "secret", "proxy-autho
   },
 );
 
-// Log lines kept for a slow reader of standard output before new ones are dropped.
-const MAX_UNWRITTEN_BYTES = 8_388_608;
+const STANDARD_OUTPUT = 1;
 
 /** Settings of {@link createLogger}. */
 export interface LoggerOptions {
@@ -53,19 +53,20 @@ export function createLogger(options: LoggerOptions): Logger {
     formatters: { level: (label: string): object => ({ level: label }) },
     redact: { paths: SECRET_PATHS, censor: "[redacted]" },
   };
-  if (options.format === "term") return pino(base, createPretty(options.destination));
-  // Not in the way of the event loop; pino flushes when the process exits. A reader that stands still loses lines, not us.
-  return pino(base, options.destination ?? pino.destination({ dest: 1, sync: false, maxLength: MAX_UNWRITTEN_BYTES }));
+  const destination = options.destination ?? new LogWriter(STANDARD_OUTPUT);
+  const isColoured =
+    options.destination === undefined && process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined;
+  return pino(base, options.format === "term" ? createPretty(destination, isColoured) : destination);
 }
 
-function createPretty(destination: Writable | undefined): DestinationStream {
+function createPretty(destination: Writable, colorize: boolean): DestinationStream {
   return pretty({
-    colorize: destination === undefined && process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined,
+    colorize,
     ignore: "event",
     messageFormat: (log, key) => escapeControls(String(log[key] ?? log["event"] ?? "")),
     translateTime: "SYS:HH:MM:ss.l",
     singleLine: true,
-    ...(destination !== undefined && { destination }),
+    destination,
   });
 }
 
