@@ -72,7 +72,8 @@ it("keeps heads, bodies, trailers and interim answers as they were on the wire, 
     target,
     request: message,
     status: fc.constantFrom(200, 201, 299, 302, 404, 418, 500, 599),
-    reason: value.map((text) => `Re${text}`),
+    // UTF-8, as undici reads it: a phrase of other bytes does not reach the record (forward/headers.ts).
+    reason: value.map((text) => `Re${Buffer.from(text, "utf8").toString("latin1")}`),
     interim: fc.array(fields, { maxLength: 2 }),
     answer: message,
   });
