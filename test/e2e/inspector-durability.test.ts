@@ -85,6 +85,9 @@ it("goes on without recording when the disk takes no more, says so once, and los
   await using world = await InspectorWorld.start();
   await world.ask(world.head("GET /kept HTTP/1.1"));
   await world.exchange("path=/kept");
+  // The end of an agent writes what waits: now it is in the file.
+  await stop(world);
+  await world.startAgent();
   // Files of this process may not grow any further than this: writing fails as on a full disk.
   execFileSync("prlimit", [`--pid=${world.agent.child.pid}`, "--fsize=600000:600000"]);
   const notices = (): string[] =>
