@@ -7,6 +7,7 @@ import type { Connector } from "../../connect/connector.ts";
 import { join } from "../../connect/join.ts";
 import { parseTunnelName } from "../../connect/tunnel-name.ts";
 import { CLIENT_VERSION } from "../../version.ts";
+import { addRelayOptions } from "../common-options.ts";
 import { loadContext, pickToken, pickWay, type RelayFlags, requireRelay } from "../context.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
 import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
@@ -27,7 +28,7 @@ interface ConnectFlags extends RelayFlags {
 
 /** Adds `ggrok connect` to the command line. */
 export function addConnect(program: Command, io: Io, setCode: (code: number) => void): void {
-  program
+  const options = program
     .command("connect")
     .summary("reach a TCP tunnel through the relay's one port")
     .description(
@@ -39,14 +40,10 @@ export function addConnect(program: Command, io: Io, setCode: (code: number) => 
       "listen here, and join every connection to one of the tunnel: 127.0.0.1:5432, or 5432",
     )
     .option("--stdio", "one connection on standard input and output, as ssh's ProxyCommand wants it")
-    .option("--json", "print events as JSON, one a line")
-    .option("--relay <relay>", "the relay: host, host:port or https://host (environment: GGROK_RELAY)")
-    .option("--authtoken <token>", "token for the relay, also as env:NAME or file:PATH (environment: GGROK_AUTHTOKEN)")
-    .option("--insecure", "allow http:// to a relay beyond this machine")
-    .option("--proxy <url>", "HTTP or SOCKS proxy on the way to the relay (default: HTTPS_PROXY, ALL_PROXY, NO_PROXY)")
-    .option("--ca <file>", "further certificate authorities for the relay, PEM")
-    .option("--config <file>", "read this configuration file only (environment: GGROK_CONFIG)")
-    .action(async (name: string, flags: ConnectFlags) => setCode(await runConnect(name, flags, io)));
+    .option("--json", "print events as JSON, one a line");
+  addRelayOptions(options).action(async (name: string, flags: ConnectFlags) =>
+    setCode(await runConnect(name, flags, io)),
+  );
 }
 
 /** `ggrok connect <name>`. Returns the exit code. */

@@ -6,6 +6,7 @@ import { type ListenAddress, parseListenAddress } from "../../config/values.ts";
 import type { Examination } from "../../doctor/examine.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import { parseTarget } from "../../forward/target.ts";
+import { addRelayOptions } from "../common-options.ts";
 import { type Context, loadContext, pickWay, type RelayFlags, requireRelay } from "../context.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
 import { ExitCode, parseFlag } from "../exit-codes.ts";
@@ -23,25 +24,21 @@ interface DoctorFlags extends RelayFlags {
 
 /** Adds `ggrok doctor` to the command line. */
 export function addDoctor(program: Command, io: Io, setCode: (code: number) => void): void {
-  program
+  const options = program
     .command("doctor")
     .summary("walk the way to the relay and to the app, and name the hop that fails")
     .description(
       "walk the way to the relay and to the app, hop by hop, and name the one that fails, with its fix\n\nThe exit code is 0 when nothing fails, else the one that `ggrok http` would end with.",
     )
     .argument("[target]", "where the app listens: 3000, host:3000, http://host:port, unix:/path.sock")
-    .option("--relay <relay>", "the relay: host, host:port or https://host (environment: GGROK_RELAY)")
-    .option("--authtoken <token>", "token for the relay, also as env:NAME or file:PATH (environment: GGROK_AUTHTOKEN)")
-    .option("--insecure", "allow http:// to a relay beyond this machine")
-    .option("--proxy <url>", "HTTP or SOCKS proxy on the way to the relay (default: HTTPS_PROXY, ALL_PROXY, NO_PROXY)")
-    .option("--ca <file>", "further certificate authorities for the relay, PEM")
     .option(
       "--web-addr <address>",
       `where the local API would listen; false for none (default: "${DEFAULT_WEB_ADDRESS}")`,
     )
-    .option("--json", "print JSON")
-    .option("--config <file>", "read this configuration file only (environment: GGROK_CONFIG)")
-    .action(async (target, flags: DoctorFlags) => setCode(await runDoctor(target, flags, io)));
+    .option("--json", "print JSON");
+  addRelayOptions(options).action(async (target: string | undefined, flags: DoctorFlags) =>
+    setCode(await runDoctor(target, flags, io)),
+  );
 }
 
 async function runDoctor(targetText: string | undefined, flags: DoctorFlags, io: Io): Promise<number> {

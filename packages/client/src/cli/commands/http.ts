@@ -1,11 +1,11 @@
-import { type Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
-import { parseBoolean, parseDuration } from "../../config/values.ts";
+import { type Command, Option } from "@commander-js/extra-typings";
+import { parseDuration } from "../../config/values.ts";
 import { parseTarget, type Target } from "../../forward/target.ts";
 import type { TcpPlan, TunnelPlan } from "../../running-tunnel.ts";
+import { addRecordOptions, addServeOptions, booleanFlag } from "../common-options.ts";
 import { loadContext } from "../context.ts";
 import { parseFlag, UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
 import type { ServeRequest } from "../serve.ts";
 import { parseWebAddress, type ServeFlags } from "../serve-flags.ts";
 import { readUpstreamFlags, type UpstreamFlags } from "../upstream-flags.ts";
@@ -34,7 +34,7 @@ interface HttpFlags extends TunnelFlags, VisitorFlags, UpstreamFlags, WebhookFla
 
 /** Adds `ggrok http` to the command line. */
 export function addHttp(program: Command, io: Io, setCode: (code: number) => void, command?: readonly string[]): void {
-  program
+  const options = program
     .command("http")
     .summary("give an HTTP app a public URL")
     .usage("[options] <target> [-- command ...]")
@@ -85,30 +85,10 @@ export function addHttp(program: Command, io: Io, setCode: (code: number) => voi
       ),
     )
     .option("--timeout <duration>", "longest silence of the app, for instance 30s (default: none)")
-    .option("--wait <duration>", "print no URL before the app accepts connections; --wait alone means --wait=60s")
-    .option("--local", "start a relay on this machine, with addresses at *.localhost")
-    .option("--no-retry", "end when the relay cannot be reached")
-    .option(
-      "--web-addr <address>",
-      'where the local API listens; false for none (default: "127.0.0.1:4040", next free port)',
-    )
-    .addOption(new Option("--inspect <boolean>", "record exchanges for the local API").argParser(booleanFlag))
-    .addOption(
-      new Option("--redact <names>", "header and JSON field names whose values are not recorded").argParser(nameList),
-    )
-    .option("--json", "print events as JSON, one a line")
-    .option("--log <place>", "stdout, stderr, a file, or false")
-    .addOption(new Option("--log-format <format>", "format of the log").choices(LOG_FORMATS))
-    .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS))
-    .option("--relay <relay>", "the relay: host, host:port or https://host (environment: GGROK_RELAY)")
-    .option("--authtoken <token>", "token for the relay, also as env:NAME or file:PATH (environment: GGROK_AUTHTOKEN)")
-    .option("--insecure", "allow http:// to a relay beyond this machine")
-    .option("--proxy <url>", "HTTP or SOCKS proxy on the way to the relay (default: HTTPS_PROXY, ALL_PROXY, NO_PROXY)")
-    .option("--ca <file>", "further certificate authorities for the relay, PEM")
-    .option("--config <file>", "read this configuration file only (environment: GGROK_CONFIG)")
-    .action(async (target: string | undefined, flags: HttpFlags) =>
-      setCode(await runHttp(target, flags, { io, command })),
-    );
+    .option("--wait <duration>", "print no URL before the app accepts connections; --wait alone means --wait=60s");
+  addServeOptions(addRecordOptions(options)).action(async (target: string | undefined, flags: HttpFlags) =>
+    setCode(await runHttp(target, flags, { io, command })),
+  );
 }
 
 /** `ggrok http <target>`: a tunnel that stays until a signal or an error that retrying cannot cure. Returns the exit code. */
@@ -159,20 +139,4 @@ export function readTunnelFlags(
     webAddress: webAddr === undefined ? undefined : parseFlag("--web-addr", () => parseWebAddress(webAddr)),
     flags,
   };
-}
-
-/** Repeatable, and comma separated. */
-export function nameList(text: string, before: readonly string[] | undefined): readonly string[] {
-  const names = text.split(",").map((name) => name.trim());
-  if (names.includes("")) throw new InvalidArgumentError("an empty name.");
-  return [...(before ?? []), ...names];
-}
-
-/** `true` or `false`. */
-export function booleanFlag(text: string): boolean {
-  try {
-    return parseBoolean(text);
-  } catch (error) {
-    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
-  }
 }

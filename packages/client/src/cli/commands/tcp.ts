@@ -1,10 +1,10 @@
 import { type Command, Option } from "@commander-js/extra-typings";
 import { parseTcpTarget } from "../../forward/tcp-target.ts";
 import type { TcpPlan } from "../../running-tunnel.ts";
+import { addServeOptions } from "../common-options.ts";
 import { loadContext } from "../context.ts";
 import { parseFlag } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
 import { appendCidrs } from "../visitor-flags.ts";
 import { readTunnelFlags, type TunnelFlags } from "./http.ts";
 
@@ -18,7 +18,7 @@ interface TcpFlags extends TunnelFlags {
 
 /** Adds `ggrok tcp` to the command line. */
 export function addTcp(program: Command, io: Io, setCode: (code: number) => void): void {
-  program
+  const options = program
     .command("tcp")
     .summary("give a TCP service a name at the relay, and a public port where it has them")
     .description(
@@ -40,24 +40,8 @@ export function addTcp(program: Command, io: Io, setCode: (code: number) => void
     .option("--pooling-enabled", "share the name with other agents that say so too")
     .option("--takeover", "take the name from another living agent with the same token")
     .option("--timeout <duration>", "longest silence of a connection, for instance 10m (default: none)")
-    .option("--wait <duration>", "print no URL before the service accepts connections; --wait alone means --wait=60s")
-    .option("--local", "start a relay on this machine")
-    .option("--no-retry", "end when the relay cannot be reached")
-    .option(
-      "--web-addr <address>",
-      'where the local API listens; false for none (default: "127.0.0.1:4040", next free port)',
-    )
-    .option("--json", "print events as JSON, one a line")
-    .option("--log <place>", "stdout, stderr, a file, or false")
-    .addOption(new Option("--log-format <format>", "format of the log").choices(LOG_FORMATS))
-    .addOption(new Option("--log-level <level>", "how much to log").choices(LOG_LEVELS))
-    .option("--relay <relay>", "the relay: host, host:port or https://host (environment: GGROK_RELAY)")
-    .option("--authtoken <token>", "token for the relay, also as env:NAME or file:PATH (environment: GGROK_AUTHTOKEN)")
-    .option("--insecure", "allow http:// to a relay beyond this machine")
-    .option("--proxy <url>", "HTTP or SOCKS proxy on the way to the relay (default: HTTPS_PROXY, ALL_PROXY, NO_PROXY)")
-    .option("--ca <file>", "further certificate authorities for the relay, PEM")
-    .option("--config <file>", "read this configuration file only (environment: GGROK_CONFIG)")
-    .action(async (target: string, flags: TcpFlags) => setCode(await runTcp(target, flags, io)));
+    .option("--wait <duration>", "print no URL before the service accepts connections; --wait alone means --wait=60s");
+  addServeOptions(options).action(async (target: string, flags: TcpFlags) => setCode(await runTcp(target, flags, io)));
 }
 
 /** `ggrok tcp <target>`: a tunnel that stays until a signal or an error that retrying cannot cure. Returns the exit code. */
