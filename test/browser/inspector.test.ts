@@ -389,6 +389,9 @@ it("is used with the keyboard alone", async () => {
   await takePicture(page, "keys");
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
+  // The browser hands the keyboard back a moment after the dialog is gone.
+  await page.waitForFunction("document.activeElement === document.body");
+  await page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))");
   await page.keyboard.press("Escape");
   await page.getByText("Select an exchange").waitFor();
 });

@@ -57,6 +57,7 @@ function listenToKeys(page: PageState): () => void {
 }
 
 function run(page: PageState, command: NonNullable<ReturnType<typeof commandFor>>): void {
+  const id = page.selectedId.value;
   const selected = page.selected.value;
   switch (command) {
     case "next":
@@ -69,14 +70,15 @@ function run(page: PageState, command: NonNullable<ReturnType<typeof commandFor>
       document.getElementById(FILTER_TEXT_ID)?.focus();
       break;
     case "replay":
-      if (selected?.replayable === true) void page.replay({ id: selected.id });
-      else if (selected !== undefined) page.say("The request's body is not stored: it cannot be replayed", true);
+      if (selected?.replayable === false) page.say("The request's body is not stored: it cannot be replayed", true);
+      else if (id !== undefined) void page.replay({ id });
       break;
     case "edit":
-      if (selected !== undefined) page.dialog.value = { kind: "edit", id: selected.id };
+      // Not the row: that of a replay comes a moment after it was selected.
+      if (id !== undefined) page.dialog.value = { kind: "edit", id };
       break;
     case "mark":
-      if (selected !== undefined) page.toggleMark(selected.id);
+      if (id !== undefined) page.toggleMark(id);
       break;
     case "help":
       page.dialog.value = { kind: "help" };
