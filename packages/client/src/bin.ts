@@ -15,10 +15,12 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   });
 }
 
-// `ggrok … | head -1` closes our output; the tunnel goes on without it.
+// `ggrok … | head -1` closes our output; the tunnel goes on without it. `ggrok connect --stdio` gives it up itself when its
+// connection breaks, which is told by the exit code.
+const OWN_END = new Set<string | undefined>(["EPIPE", "ABORT_ERR"]);
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
+    if (!OWN_END.has(error.code)) throw error;
   });
 }
 
