@@ -101,6 +101,7 @@ export class Agent {
   #failures = 0;
   #shortSessions = 0;
   #isMoving = false;
+  #drainedAt = Number.NEGATIVE_INFINITY;
   #wake: { stop(): void } | undefined;
   #closing: Promise<void> | undefined;
 
@@ -368,9 +369,12 @@ export class Agent {
     this.#pauseTimer = setTimeout(() => this.#step("due", { reason: "due" }), delayMs);
   }
 
-  /** While the session can be resumed, visitors are parked at the relay: the tries stay close together. */
+  /**
+   * While the session can be resumed, visitors are parked at the relay, and soon after a drain at the next one, which may be
+   * there any moment: the tries stay close together.
+   */
   #backoffMs(random: () => number, afterMs: number | undefined): number {
-    const isHeld = this.#link?.session.isResumable === true;
+    const isHeld = this.#link?.session.isResumable === true || performance.now() - this.#drainedAt < MOVE_GRACE_MS;
     return backoffDelayMs(isHeld ? Math.min(this.#failures, HELD_FAILURES_MAX) : this.#failures, random, afterMs);
   }
 
@@ -394,6 +398,7 @@ export class Agent {
       return;
     }
     this.#isMoving = true;
+    this.#drainedAt = performance.now();
     this.#failures = 0;
     this.#step("move", { reason: drain.reason, afterMs: drain.afterMs ?? 0 });
   }
