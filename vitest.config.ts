@@ -20,8 +20,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        // Real programs share two cores with each other: what needed its second try is marked `(retry x1)` in the output.
-        test: { name: "whole", include: ["test/**/*.test.ts"], retry: 1 },
+        test: { name: "whole", include: ["test/**/*.test.ts"] },
       },
     ],
   },
