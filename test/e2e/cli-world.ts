@@ -123,6 +123,7 @@ export class Place implements AsyncDisposable {
       HTTP_PROXY: _p,
       HTTPS_PROXY: _q,
       ALL_PROXY: _a,
+      CI: _ci, // with it there is no screen
       ...rest
     } = process.env;
     this.cwd = mkdtempSync(join(this.folder, "cwd-"));
