@@ -1,38 +1,19 @@
 import { randomBytes } from "node:crypto";
-import {
-  CAPABILITIES,
-  type ControlMessage,
-  GgrokError,
-  type Hello,
-  LIMITS,
-  type MuxStream,
-  type OpenHead,
-  ResetCode,
-  Session,
-  type Transport,
-  type Welcome,
-} from "@ggrok/protocol";
-import { backoffDelayMs } from "./backoff.ts";
-import { createClaimClock } from "./claim-clock.ts";
+import { type ControlMessage, GgrokError, type Hello, type Transport, type Welcome } from "@ggrok/protocol";
 import { DialError, type DialOptions, dial } from "./dial.ts";
 import type { EventHub } from "./events.ts";
-import { asErrorCode, greet } from "./greet.ts";
+import { greet } from "./greet.ts";
+import { accountOf, canResume, createHello, createLink, type Link, type LinkHandler } from "./link.ts";
+import { MOVE_GRACE_MS, ReconnectPace } from "./reconnect-pace.ts";
 import { type Phase, RECONNECT_TABLE, type ReconnectEvent } from "./reconnect-state.ts";
-import { Tunnel, type TunnelSpec } from "./tunnel.ts";
+import type { Tunnel, TunnelSpec } from "./tunnel.ts";
+import { TunnelSet } from "./tunnel-set.ts";
 import { watchWake } from "./wake.ts";
 
 /** How long open exchanges may take to finish when the agent stops, milliseconds. */
 export const STOP_GRACE_MS = 10_000;
 /** A wake's question must be answered within this, milliseconds; the link may be dead without either end knowing. */
 const WAKE_PING_TIMEOUT_MS = 2_000;
-/** A relay that drops its agents within this time, milliseconds, again and again, is not hammered … */
-const SHORT_SESSION_MS = 1_000;
-/** … but a link that is merely bad must not push the next try beyond the hold: pauses grow to 4 s, as after two failures. */
-const MAX_SHORT_SESSIONS = 2;
-/** Failures that count for the pause while a session waits to be resumed: tries are at most 2 s apart. */
-const HELD_FAILURES_MAX = 1;
-/** How long streams of the old session may go on after a move when the relay names no deadline, milliseconds. */
-const MOVE_GRACE_MS = 25_000;
 
 /** What an agent is made of. */
 export interface AgentOptions extends DialOptions {
@@ -51,17 +32,7 @@ export interface AgentOptions extends DialOptions {
   readonly connect?: (options: DialOptions, signal: AbortSignal) => Promise<Transport>;
 }
 
-type Bound = Extract<ControlMessage, { type: "bound" }>;
-type BindRefused = Extract<ControlMessage, { type: "bind-refused" }>;
-type Unbound = Extract<ControlMessage, { type: "unbound" }>;
 type Drain = Extract<ControlMessage, { type: "drain" }>;
-
-/** One authenticated life at a relay: the session and what proves that a new connection continues it. */
-interface Link {
-  readonly session: Session;
-  welcome: Welcome;
-  since: number;
-}
 
 /** Why the agent dials again, for the event and the pause. */
 interface Setback {
@@ -71,8 +42,8 @@ interface Setback {
 }
 
 /**
- * Keeps tunnels at one relay: dials, resumes or replaces the session, moves when the relay drains, and ends for good
- * only when the user says so or when trying again cannot help. Reads better whole: it is one state machine.
+ * Keeps one relay reached: dials, resumes or replaces the session, moves when the relay drains, and ends for good only
+ * when the user says so or when trying again cannot help. What the tunnels are granted on it is `TunnelSet`'s.
  */
 export class Agent {
   /** Resolves when every tunnel is online for the first time; rejects when the agent ended before. */
@@ -82,32 +53,35 @@ export class Agent {
 
   readonly #o: AgentOptions;
   readonly #instance = randomBytes(16).toString("base64url");
-  readonly #clock = createClaimClock();
-  readonly #tunnels: Tunnel[] = [];
-  readonly #byBind = new Map<number, Tunnel>();
+  readonly #pace: ReconnectPace;
+  readonly #tunnels: TunnelSet;
   readonly #leaving = new Set<Link>();
-  readonly #timers = new Set<NodeJS.Timeout>();
   readonly #readyResolvers = Promise.withResolvers<void>();
   readonly #endedResolvers = Promise.withResolvers<GgrokError | undefined>();
   #phase: Phase = "idle";
-  #lastBind = 0;
-  #hasBeenReady = false;
   #link: Link | undefined;
   #previous: Hello["previous"];
   #try: AbortController | undefined;
   #pauseTimer: NodeJS.Timeout | undefined;
   #holdTimer: NodeJS.Timeout | undefined;
   #attempt = 0;
-  #failures = 0;
-  #shortSessions = 0;
   #isMoving = false;
-  #drainedAt = Number.NEGATIVE_INFINITY;
   #wake: { stop(): void } | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: AgentOptions) {
     this.#o = options;
-    for (const spec of options.tunnels) this.#create(spec);
+    this.#pace = new ReconnectPace(options.random ?? Math.random);
+    this.#tunnels = new TunnelSet({
+      events: options.events,
+      onNotice: options.onNotice,
+      onComplete: () => {
+        this.#finishMove();
+        this.#readyResolvers.resolve();
+      },
+      onEnd: (error) => this.#step("refused", { reason: error.message, error }),
+    });
+    for (const spec of options.tunnels) this.#tunnels.create(spec);
     this.ready = this.#readyResolvers.promise;
     this.ended = this.#endedResolvers.promise;
     // Whoever only waits for the end must not die of a readiness nobody asked about.
@@ -116,11 +90,11 @@ export class Agent {
 
   /** The tunnels it keeps, in the order in which they were asked for. */
   get tunnels(): readonly Tunnel[] {
-    return this.#tunnels;
+    return this.#tunnels.all;
   }
   /** True while the session works and every tunnel is bound. */
   get isOnline(): boolean {
-    return this.tunnels.every((tunnel) => tunnel.isOnline) && this.#phase !== "stopped";
+    return this.#tunnels.isOnline && this.#phase !== "stopped";
   }
   /** What the agent is doing. */
   get phase(): Phase {
@@ -143,24 +117,19 @@ export class Agent {
 
   /** Adds a tunnel to the running session. One that cannot be had is given up again, the others go on. */
   add(spec: TunnelSpec): Tunnel {
-    const tunnel = this.#create(spec);
-    const link = this.#link;
-    if (this.#phase === "online" && link !== undefined) this.#bind(link, tunnel);
+    const tunnel = this.#tunnels.create(spec);
+    if (this.#phase === "online") this.#tunnels.ask(tunnel);
     return tunnel;
   }
 
   /** Gives one name back. Its open exchanges go on, as those of every other tunnel do. */
   remove(tunnel: Tunnel): void {
-    if (!this.#forget(tunnel)) return;
-    if (tunnel.wasBound || this.#phase === "online")
-      this.#link?.session.sendControl({ type: "unbind", bind: tunnel.bind });
-    this.#announceOffline(tunnel, "closed");
-    this.#checkReady();
+    this.#tunnels.remove(tunnel);
   }
 
   /** Says anew what a tunnel leads to, where that has changed. */
   announce(tunnel: Tunnel): void {
-    if (tunnel.isOnline) this.#announce(tunnel);
+    if (tunnel.isOnline) this.#tunnels.announce(tunnel);
   }
 
   /** Gives the names back, lets open exchanges finish for at most `graceMs`, and ends. */
@@ -200,11 +169,7 @@ export class Agent {
         this.#probe(setback.reason);
         return;
       case "end":
-        if (event === "refused")
-          this.#end(
-            setback.error ?? new GgrokError("ERR_GGROK_RELAY_UNREACHABLE", { message: setback.reason }),
-            STOP_GRACE_MS,
-          );
+        if (event === "refused") this.#end(errorOf(setback), STOP_GRACE_MS);
         return;
     }
   }
@@ -230,31 +195,19 @@ export class Agent {
       return;
     }
     const held = this.#isMoving ? undefined : this.#link;
-    const resumed = held !== undefined && held.session.state === "lost" && held.session.isResumable ? held : undefined;
-    const hello: Hello = {
-      type: "hello",
-      role: "agent",
-      software: this.#o.userAgent,
-      agentId: this.#o.agentId,
-      instance: this.#instance,
-      attempt,
-      slot: 0,
-      capabilities: [CAPABILITIES.Resume],
-      window: LIMITS.REQUEST_WINDOW_INITIAL_BYTES,
-      maxStreams: LIMITS.STREAMS_MAX,
-      label: this.#o.label,
-      ...(resumed !== undefined && {
-        resume: { session: resumed.session.id, secret: resumed.welcome.secret, received: resumed.session.detach() },
-      }),
-      ...(resumed === undefined && this.#previous !== undefined && { previous: this.#previous }),
-    };
+    const resumed = canResume(held) ? held : undefined;
+    const { userAgent: software, agentId, label } = this.#o;
+    const hello = createHello(
+      { software, agentId, instance: this.#instance, label },
+      { attempt, resumed, previous: this.#previous },
+    );
     await greet(transport, hello, (welcome) => this.#onWelcome(transport, welcome, attempt, resumed), signal);
   }
 
   #onDialFailed(error: unknown): void {
     const failure = error instanceof DialError ? error : undefined;
     const reason = error instanceof Error ? error.message : String(error);
-    this.#failures += 1;
+    this.#pace.failed();
     // "Superseded" says that a later try of this very process got through: one with a higher number settles it.
     if (failure?.isFinal === true && failure.error.code !== "ERR_GGROK_SUPERSEDED") {
       this.#step("refused", { reason, error: failure.error });
@@ -269,7 +222,7 @@ export class Agent {
     if (isResumed) {
       resumed.welcome = welcome;
       // A link that breaks again and again is no relay that throws us out: only fresh sessions count as short.
-      resumed.since = Number.NEGATIVE_INFINITY;
+      resumed.since = undefined;
       this.#isMoving = false;
       resumed.session.attach(transport, { peerReceived: welcome.received });
     } else {
@@ -277,44 +230,34 @@ export class Agent {
       const isMove = this.#isMoving;
       this.#previous = undefined;
       this.#isMoving = false;
-      const link = this.#createLink(welcome);
+      const link = createLink(welcome, this.#linkHandler);
       this.#link = link;
       if (old !== undefined && isMove) this.#leaving.add(old);
       else old?.session.destroy(new GgrokError("ERR_GGROK_SESSION_LOST"));
       link.session.attach(transport);
-      for (const tunnel of this.tunnels) this.#bind(link, tunnel);
+      this.#tunnels.useLink(link);
     }
     this.#step("welcomed", { reason: "welcome" });
     this.#o.events.emit("session.online", { attempt, resumed: isResumed });
-    if (isResumed) for (const tunnel of this.tunnels) if (tunnel.resumed()) this.#announce(tunnel);
+    if (isResumed) this.#tunnels.resume();
   }
 
-  #createLink(welcome: Welcome): Link {
-    const session: Session = new Session({
-      side: "dialler",
-      id: welcome.session,
-      resumable: welcome.capabilities.includes(CAPABILITIES.Resume),
-      localWindow: LIMITS.REQUEST_WINDOW_INITIAL_BYTES,
-      peerWindow: welcome.window,
-      peerMaxStreams: welcome.maxStreams,
-      localMaxStreams: LIMITS.STREAMS_MAX,
-      heartbeat: welcome.heartbeat,
-      handler: {
-        onStream: (stream, head, fin) => this.#onStream(stream, head, fin),
-        onControl: (message) => this.#onControl(link, message),
-        onState: (state) => {
-          if (link !== this.#link) return;
-          if (state === "lost") this.#onLost(link);
-          // A GOAWAY that came without a word before it means the same.
-          if (state === "draining")
-            this.#onDrain(link, { type: "drain", reason: "the relay ends the session", reconnect: "now" });
-        },
-        onClosed: (error) => this.#onClosed(link, error),
-      },
-    });
-    const link: Link = { session, welcome, since: performance.now() };
-    return link;
-  }
+  readonly #linkHandler: LinkHandler = {
+    onStream: (stream, head, fin) => this.#tunnels.dispatch(stream, head, fin),
+    onControl: (link, message) => {
+      if (link !== this.#link) return;
+      if (message.type === "drain") this.#onDrain(message);
+      else this.#tunnels.onControl(message);
+    },
+    onLost: (link) => {
+      if (link === this.#link) this.#onLost(link);
+    },
+    onDraining: (link) => {
+      // A GOAWAY that came without a word before it means the same.
+      if (link === this.#link) this.#onDrain({ type: "drain", reason: "the relay ends the session", reconnect: "now" });
+    },
+    onClosed: (link, error) => this.#onClosed(link, error),
+  };
 
   // ---- losing and moving
 
@@ -330,13 +273,8 @@ export class Agent {
   #onClosed(link: Link, error: GgrokError): void {
     if (this.#leaving.delete(link) || link !== this.#link) return;
     this.#link = undefined;
-    this.#previous = {
-      session: link.session.id,
-      secret: link.welcome.secret,
-      lastStream: link.session.lastRemoteId,
-      // What is left out counts as given, which is safe.
-      undispatched: link.session.undispatched().slice(0, LIMITS.UNDISPATCHED_MAX),
-    };
+    this.#previous = accountOf(link);
+    this.#tunnels.dropLink();
     this.#afterLoss(link, error.message);
   }
 
@@ -344,38 +282,26 @@ export class Agent {
     if (this.#phase === "stopped") return;
     const wasMoving = this.#isMoving;
     this.#isMoving = false;
-    if (this.#phase === "online") {
-      this.#failures = this.#shortSessions;
-      const isShort = performance.now() - link.since < SHORT_SESSION_MS;
-      this.#shortSessions = isShort ? Math.min(MAX_SHORT_SESSIONS, this.#shortSessions + 1) : 0;
-    }
-    for (const tunnel of this.tunnels) this.#announceOffline(tunnel, "session-lost");
+    if (this.#phase === "online") this.#pace.lost(link.since, performance.now());
+    this.#tunnels.offline("session-lost");
     if (wasMoving) this.#o.events.emit("session.reconnecting", { attempt: this.#attempt + 1, delayMs: 0, reason });
     this.#step("lost", { reason });
   }
 
   #pause(setback: Setback): void {
     if (!this.#o.retry && !this.#isMoving) {
-      const error = setback.error ?? new GgrokError("ERR_GGROK_RELAY_UNREACHABLE", { message: setback.reason });
-      this.#step("refused", { reason: setback.reason, error });
+      this.#step("refused", { reason: setback.reason, error: errorOf(setback) });
       return;
     }
-    const random = this.#o.random ?? Math.random;
-    const isFirstMove = this.#isMoving && this.#failures === 0;
-    const delayMs = isFirstMove ? (setback.afterMs ?? 0) : this.#backoffMs(random, setback.afterMs);
+    const isHeld = this.#link?.session.isResumable === true;
+    const delayMs = this.#pace.pauseMs(
+      { isMoving: this.#isMoving, isHeld, afterMs: setback.afterMs },
+      performance.now(),
+    );
     if (!this.#isMoving)
       this.#o.events.emit("session.reconnecting", { attempt: this.#attempt + 1, delayMs, reason: setback.reason });
     clearTimeout(this.#pauseTimer);
     this.#pauseTimer = setTimeout(() => this.#step("due", { reason: "due" }), delayMs);
-  }
-
-  /**
-   * While the session can be resumed, visitors are parked at the relay, and soon after a drain at the next one, which may be
-   * there any moment: the tries stay close together.
-   */
-  #backoffMs(random: () => number, afterMs: number | undefined): number {
-    const isHeld = this.#link?.session.isResumable === true || performance.now() - this.#drainedAt < MOVE_GRACE_MS;
-    return backoffDelayMs(isHeld ? Math.min(this.#failures, HELD_FAILURES_MAX) : this.#failures, random, afterMs);
   }
 
   #probe(reason: string): void {
@@ -388,8 +314,8 @@ export class Agent {
     });
   }
 
-  #onDrain(link: Link, drain: Drain): void {
-    if (link !== this.#link || this.#phase !== "online") return;
+  #onDrain(drain: Drain): void {
+    if (this.#phase !== "online") return;
     if (drain.reconnect === "never") {
       this.#step("refused", {
         reason: drain.reason,
@@ -398,8 +324,7 @@ export class Agent {
       return;
     }
     this.#isMoving = true;
-    this.#drainedAt = performance.now();
-    this.#failures = 0;
+    this.#pace.drained(performance.now());
     this.#step("move", { reason: drain.reason, afterMs: drain.afterMs ?? 0 });
   }
 
@@ -411,127 +336,6 @@ export class Agent {
     }
   }
 
-  // ---- what the relay says
-
-  #onStream(stream: MuxStream, head: OpenHead, fin: boolean): void {
-    const tunnel = typeof head.bind === "number" ? this.#byBind.get(head.bind) : undefined;
-    if (tunnel !== undefined && head.kind === "tcp" && tunnel.spec.tcp !== undefined)
-      tunnel.spec.tcp.onConnection(stream, head, fin);
-    else if (tunnel !== undefined && head.kind !== "tcp" && tunnel.spec.tcp === undefined)
-      tunnel.spec.onStream(stream, head, fin);
-    else stream.reset(ResetCode.Refused, { notProcessed: true, message: "no such tunnel here" });
-  }
-
-  #onControl(link: Link, message: ControlMessage): void {
-    if (message.type === "drain") {
-      this.#onDrain(link, message);
-      return;
-    }
-    if (link !== this.#link) return;
-    if (message.type === "bound") this.#onBound(message);
-    else if (message.type === "bind-refused") this.#onBindRefused(link, message);
-    else if (message.type === "unbound") this.#onUnbound(message);
-  }
-
-  #onBound(message: Bound): void {
-    const tunnel = this.#byBind.get(message.bind);
-    if (tunnel === undefined) return;
-    if (tunnel.bound(message.url, message.claim, message.portUrl)) this.#announce(tunnel);
-    this.#checkReady();
-  }
-
-  #checkReady(): void {
-    if (this.#phase !== "online" || !this.tunnels.every((tunnel) => tunnel.isOnline)) return;
-    this.#finishMove();
-    this.#hasBeenReady = true;
-    this.#readyResolvers.resolve();
-  }
-
-  #onBindRefused(link: Link, message: BindRefused): void {
-    const tunnel = this.#byBind.get(message.bind);
-    if (tunnel === undefined) return;
-    const error = new GgrokError(asErrorCode(message.code) ?? "ERR_GGROK_NAME_TAKEN", {
-      message: withHolder(message.message, message.holder),
-    });
-    if (tunnel.isNameOptional) {
-      this.#o.onNotice?.(
-        `${tunnel.spec.recalledUrl ?? ""} cannot be had any more (${error.message}); the relay chooses another name`,
-      );
-      tunnel.dropRecalledName();
-      this.#bind(link, tunnel);
-      return;
-    }
-    if (message.retry === "after" && tunnel.wasBound) {
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer);
-        if (link === this.#link && this.#byBind.has(tunnel.bind)) this.#bind(link, tunnel);
-      }, message.afterMs ?? 1_000);
-      this.#timers.add(timer);
-      return;
-    }
-    this.#lose(tunnel, error);
-  }
-
-  #onUnbound(message: Unbound): void {
-    const tunnel = this.#byBind.get(message.bind);
-    if (tunnel === undefined) return;
-    const code = asErrorCode(message.code) ?? "ERR_GGROK_TAKEN_OVER";
-    this.#lose(
-      tunnel,
-      new GgrokError(code, { message: withHolder(`${tunnel.url ?? tunnel.spec.name} was taken away`, message.holder) }),
-    );
-  }
-
-  /** A name is gone and fighting for it would be wrong. */
-  #lose(tunnel: Tunnel, error: GgrokError): void {
-    const reason = error.code === "ERR_GGROK_TAKEN_OVER" ? "taken-over" : error.code;
-    const wasOnline = tunnel.offline();
-    const isOnlyOne = !this.#hasBeenReady || this.#tunnels.length === 1;
-    if (wasOnline || tunnel.wasBound || !isOnlyOne)
-      this.#o.events.emit("tunnel.offline", { name: tunnel.spec.name, reason });
-    if (isOnlyOne) {
-      this.#step("refused", { reason: error.message, error });
-      return;
-    }
-    this.#forget(tunnel);
-    this.#o.onNotice?.(`${tunnel.spec.name}: ${error.message}`);
-    this.#checkReady();
-  }
-
-  #create(spec: TunnelSpec): Tunnel {
-    this.#lastBind += 1;
-    const tunnel = new Tunnel(spec, this.#lastBind, this.#clock);
-    this.#tunnels.push(tunnel);
-    this.#byBind.set(tunnel.bind, tunnel);
-    return tunnel;
-  }
-
-  #forget(tunnel: Tunnel): boolean {
-    const at = this.#tunnels.indexOf(tunnel);
-    if (at !== -1) this.#tunnels.splice(at, 1);
-    return this.#byBind.delete(tunnel.bind);
-  }
-
-  #bind(link: Link, tunnel: Tunnel): void {
-    try {
-      link.session.sendControl(tunnel.bindMessage(link.welcome.domain !== undefined));
-    } catch (error) {
-      if (!(error instanceof GgrokError)) throw error;
-      // More rules than a message can carry: no other try would go better. Later, since the welcome is not dealt with yet.
-      queueMicrotask(() => this.#lose(tunnel, error));
-    }
-  }
-
-  #announce(tunnel: Tunnel): void {
-    const { name, target } = tunnel.spec;
-    this.#o.events.emit("tunnel.online", { name, url: tunnel.url ?? "", target });
-    if (tunnel.portUrl !== undefined) this.#o.events.emit("tunnel.online", { name, url: tunnel.portUrl, target });
-  }
-
-  #announceOffline(tunnel: Tunnel, reason: string): void {
-    if (tunnel.offline()) this.#o.events.emit("tunnel.offline", { name: tunnel.spec.name, reason });
-  }
-
   // ---- the end
 
   #end(error: GgrokError | undefined, graceMs: number): void {
@@ -539,11 +343,11 @@ export class Agent {
     this.#try?.abort(new Error("the agent stops"));
     clearTimeout(this.#pauseTimer);
     clearTimeout(this.#holdTimer);
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#tunnels.stop();
     this.#wake?.stop();
     if (error !== undefined) this.#o.events.emit("error", { code: error.code, message: error.message });
     this.#closing = this.#closeSessions(graceMs).then(() => {
-      for (const tunnel of this.tunnels) this.#announceOffline(tunnel, "closed");
+      this.#tunnels.offline("closed");
       this.#readyResolvers.reject(
         error ?? new GgrokError("ERR_GGROK_SESSION_LOST", { message: "the tunnel was closed before it was online" }),
       );
@@ -554,8 +358,7 @@ export class Agent {
   async #closeSessions(graceMs: number): Promise<void> {
     const link = this.#link;
     if (link !== undefined && link.session.state !== "lost") {
-      for (const tunnel of this.tunnels)
-        if (tunnel.isOnline) link.session.sendControl({ type: "unbind", bind: tunnel.bind });
+      this.#tunnels.giveBack();
       link.session.sendControl({ type: "drain", reason: "the agent stops", reconnect: "never" });
     }
     const links = [...this.#leaving, ...(link === undefined ? [] : [link])];
@@ -568,6 +371,6 @@ export class Agent {
   }
 }
 
-function withHolder(message: string, holder: string | undefined): string {
-  return holder === undefined || message.includes(holder) ? message : `${message} (held by ${holder})`;
+function errorOf({ error, reason }: Setback): GgrokError {
+  return error ?? new GgrokError("ERR_GGROK_RELAY_UNREACHABLE", { message: reason });
 }
