@@ -1,19 +1,16 @@
-import type { RequestOptions } from "node:http";
 import { type ClientRequest, type IncomingMessage, request as openRequest, type ServerResponse } from "node:http";
 import { pipeline } from "node:stream";
 import { GgrokError, getFields, removeHopByHop } from "@ggrok/protocol";
 import { answerFailure, cut } from "./answer.ts";
-import { basicAuthorization } from "./ask-http-proxy.ts";
 import type { Credentials } from "./credentials.ts";
 import { beginExchange, type OnProxyExchange } from "./exchange-log.ts";
 import type { Exits } from "./exits.ts";
 import { toGgrokError, WayError } from "./failure.ts";
-import { PROXY_LIMITS } from "./limits.ts";
-import { parseAbsoluteForm } from "./rules.ts";
+import { answerAsLast, forwardsLeft } from "./max-forwards.ts";
+import { type PlannedRequest, planRequest, requireAbsoluteForm } from "./plan-request.ts";
 
 /** Methods of RFC 9110 9.2.2 that may be sent again without asking. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "PUT"]);
-const METHODS_WITHOUT_BODY: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"]);
 
 const SWITCHED = "the destination switched protocols without being asked";
 
@@ -47,7 +44,12 @@ export async function serveRequest(request: IncomingMessage, response: ServerRes
       throw new GgrokError("ERR_GGROK_PROXY_UNAUTHORIZED");
     }
     o.exits.refuseCircle(request.headers.via);
-    const options = await planRequest(request, o.exits);
+    const form = requireAbsoluteForm(request);
+    if (forwardsLeft(request) === 0) {
+      answerAsLast(request, response);
+      return;
+    }
+    const options = await planRequest(request, form, o.exits);
     if (response.destroyed) return;
     request.on("data", (chunk: Buffer) => {
       count.bytesIn += chunk.length;
@@ -57,59 +59,6 @@ export async function serveRequest(request: IncomingMessage, response: ServerRes
   } catch (error) {
     fail(error);
   }
-}
-
-interface PlannedRequest {
-  readonly options: RequestOptions;
-  /** Asked in absolute form: its 407 is ours to deal with, not the client's. */
-  readonly proxyLabel: string | undefined;
-  readonly hasBody: boolean;
-}
-
-async function planRequest(request: IncomingMessage, exits: Exits): Promise<PlannedRequest> {
-  const parsed = parseAbsoluteForm(request.url ?? "");
-  if (parsed === undefined) {
-    const message = /^https:/i.test(request.url ?? "")
-      ? "This proxy takes https:// by CONNECT."
-      : "This is a proxy: the request needs a whole URL, http://host/path.";
-    throw new GgrokError("ERR_GGROK_REQUEST_MALFORMED", { message });
-  }
-  const { destination, authority, path } = parsed;
-  const { agent, via, proxy } = await exits.routeRequest(destination);
-  const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"]) > 0;
-  const fields = requestFields(request, authority, exits.via(request.httpVersion));
-  const authorization = proxy === undefined ? undefined : basicAuthorization(proxy);
-  if (authorization !== undefined) fields.push("Proxy-Authorization", authorization);
-  return {
-    options: {
-      agent,
-      host: via.host,
-      port: via.port,
-      method: request.method ?? "GET",
-      path: proxy === undefined ? path : `http://${authority}${path}`,
-      headers: fields,
-      setHost: false,
-      maxHeaderSize: PROXY_LIMITS.HEAD_BYTES_MAX,
-    },
-    proxyLabel: proxy?.label,
-    hasBody,
-  };
-}
-
-/** The fields as the next hop gets them: without this hop's own, Host as the target has it, Via, and the body's framing. */
-function requestFields(request: IncomingMessage, authority: string, via: string): string[] {
-  const kept = removeHopByHop(request.rawHeaders, { keepTrailers: true });
-  const fields = ["Host", authority];
-  for (let i = 0; i + 1 < kept.length; i += 2) {
-    const name = kept[i] ?? "";
-    if (name.toLowerCase() !== "host") fields.push(name, kept[i + 1] ?? "");
-  }
-  fields.push("Via", via);
-  if (request.headers["transfer-encoding"] !== undefined) fields.push("Transfer-Encoding", "chunked");
-  else if (request.headers["content-length"] === undefined && !METHODS_WITHOUT_BODY.has(request.method ?? "GET")) {
-    fields.push("Content-Length", "0");
-  }
-  return fields;
 }
 
 /** One exchange: the client is bound to a connection for its length, and no longer. */

@@ -66,13 +66,13 @@ describe("matchesGlob", () => {
 
 describe("parseAbsoluteForm", () => {
   it.each([
-    ["http://a.io/x?y=z", "a.io", 80, "/x?y=z"],
-    ["HTTP://a.io:8080", "a.io", 8_080, "/"],
-    ["http://a.io?q", "a.io", 80, "/?q"],
-    ["http://[::1]:3000/", "::1", 3_000, "/"],
-    ["http://a.io//b/../c%2f", "a.io", 80, "//b/../c%2f"],
-  ])("takes %s apart and keeps its bytes", (target, host, port, path) => {
-    expect(parseAbsoluteForm(target)).toMatchObject({ destination: { host, port }, path });
+    ["http://a.io/x?y=z", "a.io", 80, "/x?y=z", false],
+    ["HTTP://a.io:8080", "a.io", 8_080, "/", true],
+    ["http://a.io?q", "a.io", 80, "/?q", false],
+    ["http://[::1]:3000/", "::1", 3_000, "/", false],
+    ["http://a.io//b/../c%2f", "a.io", 80, "//b/../c%2f", false],
+  ])("takes %s apart and keeps its bytes", (target, host, port, path, isBare) => {
+    expect(parseAbsoluteForm(target)).toMatchObject({ destination: { host, port }, path, isBare });
   });
 
   it.each([

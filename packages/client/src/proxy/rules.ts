@@ -39,14 +39,21 @@ export function chooseRoute(
   return rule === undefined ? otherwise : rule.proxy;
 }
 
+/** What a request in absolute form names. */
+export interface AbsoluteForm {
+  readonly destination: Destination;
+  readonly authority: string;
+  readonly path: string;
+  /** Neither a path nor a query was given. */
+  readonly isBare: boolean;
+}
+
 /** The destination and the path of a request in absolute form; undefined when it is not one for http. */
-export function parseAbsoluteForm(
-  target: string,
-): { destination: Destination; authority: string; path: string } | undefined {
+export function parseAbsoluteForm(target: string): AbsoluteForm | undefined {
   const match = /^http:\/\/([^/?#]*)([/?][^#]*)?$/i.exec(target);
   const authority = match?.[1] ?? "";
   const destination = parseAuthority(authority, 80);
   if (match === null || destination === undefined) return undefined;
   const rest = match[2] ?? "";
-  return { destination, authority, path: rest.startsWith("/") ? rest : `/${rest}` };
+  return { destination, authority, path: rest.startsWith("/") ? rest : `/${rest}`, isBare: rest === "" };
 }
