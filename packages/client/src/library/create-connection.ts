@@ -1,13 +1,10 @@
-import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
-import { currentPathSource, resolvePaths } from "../config/paths.ts";
-import { choose, chooseAuthorities, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
-import { configError } from "../config/values.ts";
 import { Connector } from "../connect/connector.ts";
 import { parseTunnelName } from "../connect/tunnel-name.ts";
 import { TunnelSocket } from "../connect/tunnel-socket.ts";
 import type { ConnectionOptions } from "../types.ts";
 import { CLIENT_VERSION } from "../version.ts";
+import { chooseRelayWay } from "./relay-way.ts";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
@@ -21,7 +18,8 @@ export function createConnection(options: ConnectionOptions): Duplex {
   const { name, timeoutMs = DEFAULT_TIMEOUT_MS, allowHalfOpen = false, signal } = options;
   signal?.throwIfAborted();
   const tunnel = parseTunnelName(name);
-  const connector = openConnector(options);
+  const { way, stateDir } = chooseRelayWay(options, options.token);
+  const connector = new Connector({ ...way, stateDir, userAgent: `ggrok/${CLIENT_VERSION}` });
   const timer = setTimeout(() => {
     const message = `the tunnel ${name} did not answer within ${String(timeoutMs)} ms`;
     socket.destroy(Object.assign(new Error(message), { code: "ETIMEDOUT" }));
@@ -42,33 +40,4 @@ export function createConnection(options: ConnectionOptions): Duplex {
   socket.once("connect", () => clearTimeout(timer));
   signal?.addEventListener("abort", onAbort, { once: true });
   return socket;
-}
-
-function openConnector(options: ConnectionOptions): Connector {
-  const { env } = process;
-  const paths = resolvePaths(currentPathSource());
-  const named = env["GGROK_CONFIG"];
-  // A project file is not read: a library is not asked questions.
-  const { project: _project, ...layers } = loadLayers({
-    env,
-    cwd: process.cwd(),
-    userConfig: paths.userConfig,
-    ...(named !== undefined && named !== "" && { named: resolve(named) }),
-  });
-  const relay = chooseRelay(layers, {
-    ...(options.relay !== undefined && { relay: options.relay }),
-    ...(options.insecure !== undefined && { insecure: options.insecure }),
-  });
-  if (relay === undefined) throw configError("no relay: give `relay`, set GGROK_RELAY, or run `ggrok login RELAY`");
-  const { token } = chooseToken(layers, relay, options.token);
-  const proxy = choose(options.proxy, undefined, layers, (config) => config.proxy)?.value;
-  const ca = chooseAuthorities(options.ca, layers, process.cwd())?.value;
-  return new Connector({
-    relay: relay.value,
-    stateDir: paths.stateDir,
-    userAgent: `ggrok/${CLIENT_VERSION}`,
-    ...(token !== undefined && { token }),
-    ...(proxy !== undefined && { proxy }),
-    ...(ca !== undefined && { ca }),
-  });
 }

@@ -1,22 +1,16 @@
-import { resolve } from "node:path";
 import { GgrokError } from "@ggrok/protocol";
 import { composeAgent } from "../compose.ts";
-import { currentPathSource, resolvePaths } from "../config/paths.ts";
-import { choose, chooseAuthorities, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
-import { configError } from "../config/values.ts";
 import { parseCidr, parsePathGlob, parseRateLimit, parseUsers, type VisitorPlan } from "../config/visitor-plan.ts";
 import type { Target } from "../forward/target.ts";
 import type { UpstreamPlan } from "../forward/upstream-plan.ts";
 import type { TcpPlan } from "../running-tunnel.ts";
 import type { Listener, TunnelOptions } from "../types.ts";
+import { chooseRelayWay } from "./relay-way.ts";
 
 /** Name of a tunnel that has none, as ngrok's agent calls it. */
 const DEFAULT_NAME = "command_line";
 
-/**
- * Opens a tunnel to `target` and waits until the relay confirmed it. Settings come in the order of the command line:
- * options, environment, the user's file. A project file is not read: a library is not asked questions.
- */
+/** Opens a tunnel to `target` and waits until the relay confirmed it. */
 export async function openListener(
   target: Target,
   targetLabel: string,
@@ -24,32 +18,13 @@ export async function openListener(
   onClosed?: () => Promise<void>,
 ): Promise<Listener> {
   options.signal?.throwIfAborted();
-  const { env } = process;
-  const paths = resolvePaths(currentPathSource());
-  const named = env["GGROK_CONFIG"];
-  const { project: _project, ...layers } = loadLayers({
-    env,
-    cwd: process.cwd(),
-    userConfig: paths.userConfig,
-    ...(named !== undefined && named !== "" && { named: resolve(named) }),
-  });
-  const relay = chooseRelay(layers, {
-    ...(options.relay !== undefined && { relay: options.relay }),
-    ...(options.insecure !== undefined && { insecure: options.insecure }),
-  });
-  if (relay === undefined) throw configError("no relay: give `relay`, set GGROK_RELAY, or run `ggrok login RELAY`");
-  const { token } = chooseToken(layers, relay, options.authtoken);
-  const proxy = choose(options.proxy, undefined, layers, (config) => config.proxy)?.value;
-  const ca = chooseAuthorities(options.ca, layers, process.cwd())?.value;
+  const { way, stateDir } = chooseRelayWay(options, options.authtoken);
   const tunnel = composeAgent(
     {
-      relay: relay.value,
-      ...(token !== undefined && { token }),
-      ...(proxy !== undefined && { proxy }),
-      ...(ca !== undefined && { ca }),
+      ...way,
       retry: options.retry !== false,
       folder: options.folder ?? process.cwd(),
-      stateDir: paths.stateDir,
+      stateDir,
     },
     [
       {
