@@ -1,20 +1,10 @@
 import { createHmac } from "node:crypto";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { visit } from "../e2e/cli-world.ts";
-import { InspectorWorld, launchBrowser, rowOf, takePicture } from "./inspector-world.ts";
-
-let browser: Browser;
-
-beforeAll(async () => {
-  browser = await launchBrowser();
-});
-afterAll(async () => {
-  await browser?.close();
-});
+import { InspectorWorld, rowOf, takePicture } from "./inspector-world.ts";
 
 it("says when the agent is gone, and goes on when another one is there", async () => {
-  await using world = await InspectorWorld.start(browser);
+  await using world = await InspectorWorld.start();
   await visit(world.tunnelUrl, "/before");
   const page = await world.open();
   await rowOf(page, "/before").click();
@@ -38,7 +28,7 @@ it("says when the agent is gone, and goes on when another one is there", async (
 
 it("shows whether a webhook's signature is valid, and signs an edited one anew", async () => {
   const secret = "it's a secret";
-  await using world = await InspectorWorld.start(browser, {
+  await using world = await InspectorWorld.start({
     flags: ["--verify-webhook", "github=env:HOOK_SECRET", "--verify-webhook-mode", "report"],
     env: { HOOK_SECRET: secret },
   });
@@ -78,7 +68,7 @@ it("shows whether a webhook's signature is valid, and signs an edited one anew",
 });
 
 it("says that nothing is recorded, and still shows the tunnel", async () => {
-  await using world = await InspectorWorld.start(browser, { flags: ["--inspect", "false"] });
+  await using world = await InspectorWorld.start({ flags: ["--inspect", "false"] });
   const page = await world.open();
   await page.getByText("Nothing is recorded").waitFor();
   await page.getByText("Recording is off").waitFor();

@@ -1,21 +1,17 @@
-import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { visit } from "../e2e/cli-world.ts";
-import { InspectorWorld, launchBrowser, rowOf, takePicture } from "./inspector-world.ts";
+import { InspectorWorld, rowOf, takePicture } from "./inspector-world.ts";
 
 const COUNT = 10_000;
 const ROW_HEIGHT = 30;
 
-let browser: Browser;
 let world: InspectorWorld;
 
 beforeAll(async () => {
-  browser = await launchBrowser();
-  world = await InspectorWorld.start(browser);
+  world = await InspectorWorld.start();
 });
 afterAll(async () => {
   await world?.[Symbol.asyncDispose]();
-  await browser?.close();
 });
 
 /** A HAR with so many exchanges, the oldest first. */

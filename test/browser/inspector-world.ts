@@ -4,8 +4,9 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { Place, type Program, RelayProcess } from "../e2e/cli-world.ts";
+import { launchBrowser } from "../harness/browser.ts";
 import { createInspectedApp } from "./inspected-app.ts";
 
 const IMAGES = fileURLToPath(new URL("../../docs/images/", import.meta.url));
@@ -13,22 +14,6 @@ const IMAGES = fileURLToPath(new URL("../../docs/images/", import.meta.url));
 const TAKES_PICTURES = process.env["GGROK_SCREENSHOTS"] === "1";
 /** CI is slow, and other files run beside this one. */
 const DEADLINE_MS = 20_000;
-
-/** Starts Debian's Chromium. */
-export function launchBrowser(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
-}
 
 /** The page of a real agent behind a real relay, in a real browser. */
 export class InspectorWorld implements AsyncDisposable {
@@ -62,10 +47,8 @@ export class InspectorWorld implements AsyncDisposable {
     this.#flags = o.flags;
   }
 
-  static async start(
-    browser: Browser,
-    o: { flags?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
-  ): Promise<InspectorWorld> {
+  static async start(o: { flags?: readonly string[]; env?: NodeJS.ProcessEnv } = {}): Promise<InspectorWorld> {
+    const browser = await launchBrowser();
     const place = new Place(o.env);
     const app = createInspectedApp();
     app.listen(0, "127.0.0.1");
@@ -126,8 +109,13 @@ export class InspectorWorld implements AsyncDisposable {
     return this.#faults.splice(0);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Closes every page. */
+  async closePages(): Promise<void> {
     await Promise.all(this.#browser.contexts().map((context) => context.close()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#browser.close();
     await this.#agent[Symbol.asyncDispose]();
     await this.#relay[Symbol.asyncDispose]();
     const closed = once(this.#app, "close");

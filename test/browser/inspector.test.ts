@@ -1,23 +1,20 @@
 import { readFile } from "node:fs/promises";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { visit } from "../e2e/cli-world.ts";
-import { InspectorWorld, launchBrowser, rowOf, takePicture } from "./inspector-world.ts";
+import { InspectorWorld, rowOf, takePicture } from "./inspector-world.ts";
 
-let browser: Browser;
 let world: InspectorWorld;
 
 beforeAll(async () => {
-  browser = await launchBrowser();
-  world = await InspectorWorld.start(browser);
+  world = await InspectorWorld.start();
 });
 afterAll(async () => {
   await world?.[Symbol.asyncDispose]();
-  await browser?.close();
 });
 afterEach(async () => {
-  await Promise.all(browser.contexts().map((context) => context.close()));
+  await world.closePages();
   expect(world.takeFaults()).toEqual([]);
 });
 

@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Browser, chromium } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { WebSocketServer } from "ws";
+import { launchBrowser } from "../harness/browser.ts";
 import { RealWorld } from "./real-world.ts";
 
 const UPLOAD_BYTES = 200_000_000;
@@ -68,19 +69,7 @@ beforeAll(async () => {
     socket.on("message", (data) => socket.send(`echo ${String(data)}`));
   });
   world = await RealWorld.forwarding(server);
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--host-resolver-rules=MAP *.localhost 127.0.0.1",
-    ],
-  });
+  browser = await launchBrowser("*.localhost");
 });
 afterAll(async () => {
   await browser?.close();

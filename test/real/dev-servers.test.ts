@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freePort, Place, RelayProcess, visit } from "../e2e/cli-world.ts";
+import { launchBrowser } from "../harness/browser.ts";
 import { within } from "../harness/deadline.ts";
 import { ask } from "../harness/visitors.ts";
 import { DevServer, type DevServerOptions } from "./dev-server.ts";
@@ -38,20 +39,8 @@ const ANGULAR: DevServerOptions = {
 
 let browser: Browser;
 beforeAll(async () => {
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      // A name that no dev server takes for its own, unlike those below localhost.
-      "--host-resolver-rules=MAP *.example.test 127.0.0.1",
-    ],
-  });
+  // A name that no dev server takes for its own, unlike those below localhost.
+  browser = await launchBrowser("*.example.test");
 });
 afterAll(async () => {
   await browser?.close();
