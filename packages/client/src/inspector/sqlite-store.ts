@@ -70,6 +70,8 @@ export class SqliteStore implements ExchangeStore {
   readonly #statements = new Map<string, StatementSync>();
   /** By id, oldest first. */
   readonly #entries = new Map<string, Entry>();
+  /** Stands at the oldest entry: a new one would walk over the places of all that have gone since the map was last tidied. */
+  readonly #oldest = this.#entries.entries();
   readonly #pending = new PendingWrites();
   #writer: SqliteWriter | undefined;
   #bytes = 0;
@@ -333,9 +335,10 @@ export class SqliteStore implements ExchangeStore {
   /** The oldest go until the quota is kept. */
   #evict(): void {
     const { exchangesMax, bytesMax } = this.#quota;
-    if (this.#entries.size <= exchangesMax && this.#bytes <= bytesMax) return;
-    for (const [id, entry] of this.#entries) {
-      if (this.#entries.size <= exchangesMax && this.#bytes <= bytesMax) return;
+    while (this.#entries.size > 0 && (this.#entries.size > exchangesMax || this.#bytes > bytesMax)) {
+      const { value, done } = this.#oldest.next();
+      if (done === true) return;
+      const [id, entry] = value;
       this.#forget(id, entry);
       this.#feed.emit({ kind: "removed", id });
     }

@@ -89,7 +89,8 @@ function runWriter(): void {
   if (parentPort === null) return;
   // Nobody else writes; should somebody hold the file all the same, it is waited for.
   const db = new DatabaseSync(path, { timeout: 60_000 });
-  db.exec("PRAGMA synchronous = OFF; PRAGMA journal_size_limit = 8388608");
+  // A journal that is begun again early stays in the processor's cache, and is never so long that it is cut.
+  db.exec("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 250; PRAGMA journal_size_limit = 8388608");
   db.exec(`PRAGMA max_page_count = ${pagesMax}`);
   const insert = db.prepare(
     "INSERT INTO exchanges (seq, id, bytes, is_open, request_file, response_file, record, request, response) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -102,22 +103,39 @@ function runWriter(): void {
   const removeExchanges = db.prepare("DELETE FROM exchanges WHERE seq BETWEEN ? AND ?");
   const removeMessages = db.prepare("DELETE FROM messages WHERE seq BETWEEN ? AND ?");
 
+  /** What lies in the memory of both threads is copied once: SQLite is given memory of this thread alone. */
   const writeRows = ({ slabs, rows }: WriteBatch): void => {
-    // Copies: SQLite is given memory of this thread alone.
     const copies = slabs.map(({ bytes, used }) => Buffer.from(new Uint8Array(bytes, 0, used)));
-    for (let i = 0; i < rows.length; i += 12) {
-      const [slab = 0, begin = 0, seq = 0, bytes = 0, isOpen = 0, isNew = 0, ...lengths] = rows.subarray(i, i + 12);
-      let at = begin;
-      const parts = lengths.map((length) => {
-        if (length < 0) return null;
-        at += length;
-        return copies[slab]?.subarray(at - length, at) ?? null;
-      });
-      const [id, requestFile, responseFile, record = null, request = null, response = null] = parts;
-      const texts = [id, requestFile, responseFile].map((part) => part?.toString() ?? null);
-      const [idText = null, requestText = null, responseText = null] = texts;
-      const statement = isNew === 1 ? insert : update;
-      statement.run(seq, idText, bytes, isOpen, requestText, responseText, record, request, response);
+    // Read one by one: this runs for every exchange, and a list of what a row has would cost more than writing it.
+    let [copy, at, i] = [copies[0], 0, 0];
+    const next = (): number => rows[i++] ?? 0;
+    const text = (length: number): string | null => {
+      if (length < 0) return null;
+      at += length;
+      return copy?.toString("utf8", at - length, at) ?? null;
+    };
+    const blob = (length: number): Uint8Array | null => {
+      if (length < 0) return null;
+      at += length;
+      return copy?.subarray(at - length, at) ?? null;
+    };
+    while (i < rows.length) {
+      copy = copies[next()];
+      at = next();
+      const [seq, bytes, isOpen] = [next(), next(), next()];
+      const statement = next() === 1 ? insert : update;
+      // In the order in which they lie there.
+      statement.run(
+        seq,
+        text(next()),
+        bytes,
+        isOpen,
+        text(next()),
+        text(next()),
+        blob(next()),
+        blob(next()),
+        blob(next()),
+      );
     }
   };
   const apply = (batch: WriteBatch): void => {
