@@ -53,6 +53,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["connect/"],
     ["running-tunnel.ts"],
     ["compose.ts", "doctor/"],
+    ["inspected-agent.ts"],
     ["library/"],
     ["index.ts"],
     ["cli/"],

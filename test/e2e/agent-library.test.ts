@@ -1,3 +1,4 @@
+import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -147,6 +148,72 @@ describe("serve", () => {
     );
     await half.close();
   });
+});
+
+describe("inspect", () => {
+  it("is off unless it is asked for: no port, no file", async () => {
+    await using listener = await serve(() => new Response("quiet"), { url: "quiet", ...options() });
+    await visit(listener.url());
+    expect(listener.inspectorUrl()).toBeUndefined();
+    expect(await ran("requests")).toMatchObject({ code: 1, stderr: expect.stringContaining("nothing is recorded") });
+  });
+
+  it("records what passes, shows it at a local address, checks signatures, and leaves it for later", async () => {
+    const body = '{"id":1}';
+    const signature = `sha256=${createHmac("sha256", "s3cret").update(body).digest("hex")}`;
+    const post = (url: string, path: string, field: string): Promise<unknown> =>
+      visit(url, path, { method: "POST", body, headers: { "x-hub-signature-256": field } });
+    const listener = await serve(() => new Response("seen"), {
+      ...options(),
+      url: "seen",
+      verifyWebhook: ["github=s3cret"],
+      verifyWebhookMode: "report",
+      inspect: { webAddr: 0, redact: ["x-secret"] },
+    });
+    try {
+      await post(listener.url(), "/good", signature);
+      await post(listener.url(), "/bad", "sha256=00");
+      await visit(listener.url(), "/hidden", { headers: { "x-secret": "not for the disk" } });
+      const api = new URL("/api/requests/http", listener.inspectorUrl());
+      const { requests } = (await (await fetch(api)).json()) as { requests: { id: string }[] };
+      expect(requests).toMatchObject([
+        { request: { uri: "/hidden" }, signature: { verdict: "unknown" } },
+        { request: { uri: "/bad" }, signature: { verdict: "invalid" } },
+        { request: { uri: "/good" }, signature: { verdict: "valid" } },
+      ]);
+      const whole = await (await fetch(`${api}/${requests[0]?.id}`)).text();
+      expect(whole).toContain("[redacted]");
+      expect(whole).not.toContain("not for the disk");
+      expect(await ran("requests")).toMatchObject({ code: 0, stdout: expect.stringMatching(/\/good.*\n.*\/bad/) });
+    } finally {
+      await listener.close();
+    }
+    expect(await ran("requests")).toMatchObject({ code: 0, stdout: expect.stringMatching(/\/good.*\n.*\/bad/) });
+  });
+
+  it("refuses webhooks that are not signed, recorded or not", async () => {
+    await using app = await App.start((_req, res) => res.end("in"));
+    await using listener = await forward({
+      ...options(),
+      addr: app.port,
+      url: "enforced",
+      verifyWebhook: ["github=s3cret"],
+      inspect: { webAddr: false },
+    });
+    expect((await visit(listener.url())).status).toBe(401);
+    expect(listener.inspectorUrl()).toBeUndefined();
+    await listener.close();
+    expect((await ran("requests")).stdout).toMatch(/ GET .* \/ {2}\(failed, github: unknown\)$/m);
+    await expect(forward({ addr: 1, verifyWebhook: ["nobody=x"], ...options() })).rejects.toMatchObject({
+      code: "ERR_GGROK_CONFIG_INVALID",
+    });
+  });
+
+  const ran = async (...args: string[]): Promise<{ code: unknown; stdout: string; stderr: string }> => {
+    await using program = place.ggrok(args);
+    const code = await program.exited;
+    return { code, stdout: program.stdout, stderr: program.stderr };
+  };
 });
 
 describe("the way to the relay", () => {

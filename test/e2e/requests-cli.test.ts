@@ -1,5 +1,6 @@
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Io } from "../../packages/client/src/cli/io.ts";
@@ -273,6 +274,27 @@ describe("ggrok requests while the agent runs", () => {
   }
 });
 
+describe("ggrok requests beside an agent without a local API", () => {
+  it("says who has the exchanges, and shows them when it has ended", async () => {
+    await using world = await ToolsWorld.start();
+    world.agent.kill();
+    await world.agent.exited;
+    await using silent = world.place.ggrok([
+      ...["http", "--json", "--relay", `http://localhost:${world.relay.port}`],
+      ...["--web-addr", "false", String(world.origin.port)],
+    ]);
+    await silent.event("tunnel.online");
+    expect(silent.events("inspector.online")).toEqual([]);
+    const held = await run(world.place, ["requests"]);
+    expect({ code: held.code, stdout: held.stdout }).toEqual({ code: 1, stdout: "" });
+    expect(held.stderr).toContain("has no local API to ask (--web-addr false)");
+    await world.visit(world.bytes("GET /unseen HTTP/1.1", []));
+    silent.kill();
+    await silent.exited;
+    expect((await run(world.place, ["requests"])).stdout).toMatch(/ GET .* \/unseen$/m);
+  });
+});
+
 describe("ggrok requests when no agent runs", () => {
   it("reads what was stored, and sends it to an app that is named", async () => {
     await using world = await ToolsWorld.start();
@@ -310,6 +332,53 @@ describe("ggrok requests when no agent runs", () => {
       code: 1,
       stderr: expect.stringContaining("nothing to follow"),
     });
+  });
+
+  it("is asked by several commands at the same time", async () => {
+    await using world = await ToolsWorld.start();
+    const { id } = await world.record(world.bytes("GET /shared HTTP/1.1", []), "path=/shared");
+    world.agent.kill();
+    await world.agent.exited;
+    // Programs of their own: within one process a file has but one holder.
+    const ran = [1, 2, 3].map(() => world.place.ggrok(["requests", "show", id, "--raw"]));
+    for (const program of ran) {
+      await using ended = program;
+      expect({ code: await ended.exited, stderr: ended.stderr }).toEqual({ code: 0, stderr: "" });
+      expect(ended.stdout).toContain("GET /shared HTTP/1.1");
+    }
+  });
+
+  it("says why it cannot be read, and leaves it as it is", async () => {
+    await using world = await ToolsWorld.start();
+    await world.record(world.bytes("GET /kept HTTP/1.1", []), "path=/kept");
+    world.agent.kill();
+    await world.agent.exited;
+    const folder = join(world.place.folder, "state", "ggrok", "inspector");
+    const file = join(folder, readdirSync(folder).find((name) => name.endsWith(".db")) ?? "");
+    const good = readFileSync(file);
+    const unreadable = async (reason: string): Promise<void> => {
+      const before = readFileSync(file);
+      for (const args of [["requests"], ["replay", "x"], ["requests", "export"]]) {
+        const { code, stdout, stderr } = await run(world.place, args);
+        expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+        expect(stderr).toContain(`the recorded exchanges in ${file} cannot be read: ${reason}`);
+        expect(stderr).toContain("ERR_GGROK_HISTORY_UNREADABLE");
+      }
+      expect(readFileSync(file).equals(before)).toBe(true);
+    };
+    writeFileSync(file, "no database, only a text");
+    await unreadable("file is not a database");
+    writeFileSync(file, good);
+    const db = new DatabaseSync(file);
+    db.exec("PRAGMA user_version = 99");
+    db.close();
+    await unreadable("it was written by a later version of ggrok");
+    const again = new DatabaseSync(file);
+    again.exec("PRAGMA user_version = 1; UPDATE exchanges SET record = ''");
+    again.close();
+    const damaged = await run(world.place, ["requests"]);
+    expect({ code: damaged.code, stdout: damaged.stdout }).toEqual({ code: 0, stdout: "" });
+    expect(damaged.stderr).toContain("some of the recorded exchanges are damaged");
   });
 
   it("says that there is nothing", async () => {

@@ -8,6 +8,7 @@ export type {
   FetchHandler,
   ForwardOptions,
   HeaderChanges,
+  InspectOptions,
   Listener,
   NodeListener,
   RelayOptions,

@@ -70,6 +70,23 @@ export interface TunnelOptions extends RelayOptions {
   rateLimit?: string;
   /** Globs of paths that need no log-in, such as `/webhooks/*`. */
   open?: readonly string[];
+  /** Check the signatures of webhooks, each `provider=SECRET`, as `--verify-webhook` does. Not for TCP tunnels. */
+  verifyWebhook?: readonly string[];
+  /** `report`: every request reaches the app, and the verdict stands beside the recorded exchange. Default: `enforce`. */
+  verifyWebhookMode?: "enforce" | "report";
+  /**
+   * Record the exchanges and show them at a local address, as the command line does. Default: false, because a program that
+   * is not asked to should neither listen on a port nor write visitors' data to the disk.
+   */
+  inspect?: boolean | InspectOptions;
+}
+
+/** How exchanges are recorded. */
+export interface InspectOptions {
+  /** Where the local API listens: a port or `host:port`; false: nowhere. Default: the user's configuration, else `127.0.0.1:4040` or the next free port. */
+  webAddr?: number | string | false;
+  /** Names of header and JSON fields whose values are not recorded. */
+  redact?: readonly string[];
 }
 
 /** Fields to take away, then fields to add. */
@@ -125,6 +142,8 @@ export interface Listener extends AsyncDisposable {
   url(): string;
   /** Every public address: a TCP tunnel with a raw public port has two, its name first. */
   urls(): string[];
+  /** Address of the page and the local API; undefined without `inspect`. */
+  inspectorUrl(): string | undefined;
   /** Lets open exchanges finish (10 s at most) and ends the tunnel. */
   close(): Promise<void>;
   /** Listens to one kind of event; returns a function that stops it. */

@@ -1,6 +1,7 @@
 import { GgrokError } from "@ggrok/protocol";
 import { z } from "zod";
 import { canonicalFolder } from "../agent/identity.ts";
+import { chooseHistoryQuota } from "../config/inspector-settings.ts";
 import { type ListenAddress, parseListenAddress } from "../config/values.ts";
 import { readAgentStates } from "../inspector/agent-state.ts";
 import type { ExchangeStore } from "../inspector/exchange-store.ts";
@@ -11,10 +12,13 @@ import { type Inspector, startInspector } from "../inspector/server.ts";
 import { createToolRoutes } from "../inspector/tool-routes.ts";
 import { CLIENT_VERSION } from "../version.ts";
 import { ApiClient } from "./api-client.ts";
-import { locateConfig } from "./context.ts";
+import { loadContext, locateConfig } from "./context.ts";
 import { escapeForTerminal } from "./escape.ts";
 import { parseFlag } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
+
+/** How long another command of this folder may have the history. */
+const HELD_MS = 3_000;
 
 /** Flags that say whose exchanges are meant. */
 export interface HistoryFlags {
@@ -41,6 +45,7 @@ const foundSchema = z.object({ id: z.string() });
 export async function openHistory(flags: HistoryFlags, io: Io): Promise<History> {
   const { webAddr } = flags;
   const { stateDir } = locateConfig(flags, io).paths;
+  const notice = (text: string): void => void io.stderr.write(`ggrok: ${escapeForTerminal(text)}\n`);
   const folder = canonicalFolder(io.cwd);
   const agents = readAgentStates(stateDir).filter(({ pid }) => isAlive(pid));
   if (webAddr !== undefined) {
@@ -49,8 +54,20 @@ export async function openHistory(flags: HistoryFlags, io: Io): Promise<History>
   }
   const here = agents.filter((agent) => agent.folder === folder);
   if (here.length > 0) return live(here.map(({ url, token }) => new ApiClient(url, token)));
-  const stores = await openStoredHistory({ stateDir, folder });
+  const { stores, held } = await openStoredHistory({
+    stateDir,
+    folder,
+    quota: chooseHistoryQuota(loadContext(flags, io).layers),
+    heldMs: HELD_MS,
+    onNotice: notice,
+  });
   if (stores.length > 0) return await serveStored(stores);
+  if (held > 0) {
+    throw new GgrokError("ERR_GGROK_API_NOT_FOUND", {
+      message:
+        "an agent records in this folder, and has no local API to ask (--web-addr false): its exchanges can be read here when it has ended",
+    });
+  }
   const [only] = agents;
   if (only === undefined || agents.length > 1) {
     throw new GgrokError("ERR_GGROK_API_NOT_FOUND", {
@@ -60,7 +77,7 @@ export async function openHistory(flags: HistoryFlags, io: Io): Promise<History>
           : `nothing is recorded of ${folder}, and several agents run: change to the folder of one, or name it with --web-addr`,
     });
   }
-  io.stderr.write(`ggrok: these are the exchanges of ${escapeForTerminal(only.folder)}\n`);
+  notice(`these are the exchanges of ${only.folder}`);
   return live([new ApiClient(only.url, only.token)]);
 }
 

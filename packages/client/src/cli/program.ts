@@ -174,7 +174,8 @@ function splitCommand(argv: readonly string[]): { own: readonly string[]; comman
 function describeError(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const lines = [`ggrok: ${message}`];
-  if (error instanceof GgrokError && error.code !== "ERR_GGROK_CONFIG_INVALID") lines.push(error.nextStep);
+  if (error instanceof GgrokError && error.code !== "ERR_GGROK_CONFIG_INVALID")
+    lines.push(`${error.nextStep} (${error.code})`);
   if (error instanceof UsageError) lines.push("See ggrok --help.");
   return lines.map(escapeLines).join("\n");
 }

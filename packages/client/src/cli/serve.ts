@@ -1,17 +1,13 @@
 import { GgrokError } from "@ggrok/protocol";
 import { STOP_GRACE_MS } from "../agent/agent.ts";
 import { waitUntilListening } from "../agent/app-watch.ts";
-import { canonicalFolder } from "../agent/identity.ts";
-import { composeAgent, type RunningAgent } from "../compose.ts";
+import type { RunningAgent } from "../compose.ts";
+import { chooseHistoryQuota, chooseWebAddress } from "../config/inspector-settings.ts";
 import { parseRelayUrl, type RelayAddress } from "../config/relay-url.ts";
-import { choose } from "../config/settings.ts";
-import { type ListenAddress, parseListenAddress } from "../config/values.ts";
-import type { DraftRecord } from "../inspector/exchange-record.ts";
-import { Inspection } from "../inspector/inspection.ts";
-import type { Inspector } from "../inspector/server.ts";
-import type { AgentPlan, RunningTunnel, TunnelPlan } from "../running-tunnel.ts";
+import type { ListenAddress } from "../config/values.ts";
+import { InspectedAgent, type RecordingPlan } from "../inspected-agent.ts";
+import type { AgentPlan, TunnelPlan } from "../running-tunnel.ts";
 import { CLIENT_VERSION } from "../version.ts";
-import type { JudgedRequest } from "../webhook/verifier.ts";
 import { type Context, pickToken, pickWay, requireRelay } from "./context.ts";
 import { ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -21,8 +17,6 @@ import { createJsonRenderer, createPlainRenderer, createScreenRenderer, type Ren
 import { hideSecrets, withoutSecrets } from "./secret-query.ts";
 import type { ServeFlags } from "./serve-flags.ts";
 import { holdUrls, type Wrapped, wrapCommand } from "./wrap.ts";
-
-const DEFAULT_WEB_ADDRESS = "127.0.0.1:4040";
 
 /** Tunnels that are to run, and how. */
 export interface ServeRequest {
@@ -77,39 +71,37 @@ class Serving {
   }
 
   async run(): Promise<number> {
-    const { request, io, local } = this.#o;
+    const { request, context, io, local } = this.#o;
     const plan = await this.#planAgent();
     // A command is started by us: there is nothing to wait for before.
     if (request.command === undefined && (await this.#waitForApps()) === "stopped") return ExitCode.Ok;
     const shown = this.#createRenderer();
     const held = request.command === undefined ? undefined : holdUrls(shown);
     const renderer = held?.renderer ?? shown;
-    const inspection = await this.#openInspection(renderer);
-    const running = composeAgent(
+    const onNotice = (text: string): void => renderer.notice(text);
+    const inspected = await InspectedAgent.open(
       {
         ...plan,
-        onNotice: (text) => renderer.notice(text),
-        openTap: (tunnel) => inspection.openTap(tunnel),
+        onNotice,
         onExchange: (exchange) =>
           exchange.phase === "start" && renderer.exchangeStarted({ ...exchange, path: hideSecrets(exchange.path) }),
         onAppChange: (isListening, { authority, label, socketPath }) =>
           reportApp(isListening, socketPath === undefined ? authority : label, renderer),
       },
       request.tunnels,
+      this.#planRecording(onNotice),
     );
+    const { running } = inspected;
     this.#running = running;
     running.events.tap((event) => renderer.event(withoutSecrets(event)), { requests: renderer.showsRequests });
     let stopFollowing: (() => void) | undefined;
     try {
-      const inspector = await this.#openInspector(running, inspection);
-      if (inspector !== undefined) {
-        this.#webUrl = inspector.url;
-        running.events.emit("inspector.online", { url: inspector.url });
-      }
+      const address = request.webAddress ?? chooseWebAddress(context.layers);
+      if (address !== false) this.#webUrl = await inspected.openApi(address);
       if (request.command === undefined) for (const tunnel of running.tunnels) tunnel.app.check();
       running.agent.start();
       void local?.ended.then((reason) => renderer.notice(reason));
-      stopFollowing = request.follow?.(running, (text) => renderer.notice(text));
+      stopFollowing = request.follow?.(running, onNotice);
       const wrapped =
         request.command === undefined
           ? undefined
@@ -118,8 +110,7 @@ class Serving {
       return await this.#untilOver(running, wrapped);
     } finally {
       stopFollowing?.();
-      await running.close();
-      await inspection.close();
+      await inspected.close();
       renderer.stop();
     }
   }
@@ -196,57 +187,15 @@ class Serving {
     };
   }
 
-  async #openInspection(renderer: Renderer): Promise<Inspection> {
-    const { request, context, io } = this.#o;
+  #planRecording(onNotice: (text: string) => void): RecordingPlan {
+    const { request, context } = this.#o;
     const { redact, inspect } = request.flags;
-    return await Inspection.open({
-      stateDir: context.paths.stateDir,
-      folder: canonicalFolder(io.cwd),
+    return {
       isRecording: inspect !== false,
       ...(redact !== undefined && { redact }),
-      verifierOf: (name) => {
-        const verifier = this.#tunnel(name)?.plan.webhook?.verifier;
-        return verifier === undefined ? undefined : (record, body) => verifier.judge(judgedOf(record, body));
-      },
-      urlOf: (name) => this.#tunnel(name)?.url,
-      onNotice: (text) => renderer.notice(text),
-    });
-  }
-
-  async #openInspector(running: RunningAgent, inspection: Inspection): Promise<Inspector | undefined> {
-    const { request, context, relay } = this.#o;
-    const address = request.webAddress ?? webAddressOfFile(context) ?? parseListenAddress(DEFAULT_WEB_ADDRESS);
-    if (address === false) return undefined;
-    const { agent } = running;
-    return await inspection.listen(address, {
-      version: CLIENT_VERSION,
-      relay: relay.origin,
-      isOnline: () => agent.isOnline,
-      phase: () => agent.phase,
-      latencyMs: () => agent.latencyMs,
-      forwarderOf: (name) => this.#tunnel(name)?.forwarder,
-      sign: (request, record) => {
-        const { url, plan } = this.#tunnel(record.tunnel) ?? {};
-        const fields = plan?.webhook?.verifier.sign({
-          ...request,
-          nowMs: Date.now(),
-          ...(url !== undefined && { url }),
-        });
-        return fields === undefined ? undefined : { ...request, fields };
-      },
-      tunnels: () =>
-        running.tunnels.map(({ plan, url, stats }) => ({
-          name: plan.name,
-          url,
-          target: plan.targetLabel,
-          isInspected: plan.isInspected && request.flags.inspect !== false,
-          figures: stats.read(),
-        })),
-    });
-  }
-
-  #tunnel(name: string): RunningTunnel | undefined {
-    return this.#running?.tunnels.find(({ plan }) => plan.name === name);
+      quota: chooseHistoryQuota(context.layers),
+      onNotice,
+    };
   }
 
   #createRenderer(): Renderer {
@@ -280,10 +229,6 @@ class Serving {
   }
 }
 
-function judgedOf({ request, timings, url }: DraftRecord, body: Buffer): JudgedRequest {
-  return { target: request.target, fields: request.fields, body, nowMs: timings.receivedAt, url };
-}
-
 function isScreen({ flags, command }: ServeRequest, io: Io): boolean {
   return (
     command === undefined &&
@@ -302,9 +247,4 @@ function isTruthy(value: string | undefined): boolean {
 function reportApp(isListening: boolean, place: string, renderer: Renderer): void {
   if (isListening) renderer.appListens(`${place} accepts connections now`);
   else renderer.appListens(`nothing listens on ${place} yet`);
-}
-
-function webAddressOfFile(context: Context): ListenAddress | false | undefined {
-  const value = choose(undefined, undefined, context.layers, (config) => config.agent?.web_addr)?.value;
-  return value === undefined || value === false ? value : parseListenAddress(String(value));
 }

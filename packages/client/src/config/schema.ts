@@ -1,10 +1,29 @@
 import { z } from "zod";
+import { parseSize } from "./values.ts";
 
 const text = z.string({ error: "must be text" }).min(1, "must not be empty");
 
 const flag = z.boolean({ error: "must be true or false" });
 const port = z.int().min(1).max(65_535);
+/** More than that no list shows in good time. */
+const HISTORY_EXCHANGES_MAX = 50_000;
+const EXCHANGES_ERROR = `must be a whole number from 1 to ${HISTORY_EXCHANGES_MAX}`;
 const headers = z.strictObject({ add: z.array(text).optional(), remove: z.array(text).optional() });
+
+/** A size between two others. */
+function size(least: string, most: string): z.ZodType<string> {
+  const error = `must be a size from ${least} to ${most}, such as 100MiB`;
+  return z.string({ error }).refine((value) => isSizeBetween(value, least, most), { error });
+}
+
+function isSizeBetween(value: string, least: string, most: string): boolean {
+  try {
+    const bytes = parseSize(value);
+    return bytes >= parseSize(least) && bytes <= parseSize(most);
+  } catch {
+    return false;
+  }
+}
 
 /** One tunnel of the configuration file: ngrok's keys, and below them those of our flags. */
 const endpointSchema = z.strictObject({
@@ -52,6 +71,19 @@ export const configSchema = z.strictObject({
       authtoken: text.optional(),
       web_addr: z
         .union([text, z.int().min(0).max(65_535), z.literal(false)], { error: "must be host:port, or false" })
+        .optional(),
+      /** How much of the recorded exchanges is kept. */
+      history: z
+        .strictObject({
+          size: size("1MiB", "1024GiB").optional(),
+          exchanges: z
+            .int({ error: EXCHANGES_ERROR })
+            .min(1, EXCHANGES_ERROR)
+            .max(HISTORY_EXCHANGES_MAX, EXCHANGES_ERROR)
+            .optional(),
+          // A replay has the body in memory.
+          body_size: size("0B", "1GiB").optional(),
+        })
         .optional(),
       log: z.union([text, z.literal(false)], { error: "must be stdout, stderr, a file's path, or false" }).optional(),
       log_level: z.enum(["debug", "info", "warn", "error"], { error: "must be debug, info, warn or error" }).optional(),

@@ -2,7 +2,22 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { parseBoolean, parseDuration, parseListenAddress, resolveSecret } from "./values.ts";
+import { parseBoolean, parseDuration, parseListenAddress, parseSize, resolveSecret } from "./values.ts";
+
+describe("parseSize", () => {
+  it.each([
+    ["0B", 0],
+    ["64KiB", 65_536],
+    [" 100MiB ", 104_857_600],
+    ["1GiB", 1_073_741_824],
+  ])("reads %s", (text, bytes) => {
+    expect(parseSize(text)).toBe(bytes);
+  });
+
+  it.each(["", "1", "1 GiB", "1.5GiB", "-1B", "1GB", "1g"])("refuses %j", (text) => {
+    expect(() => parseSize(text)).toThrow(/is not a size/);
+  });
+});
 
 describe("parseDuration", () => {
   it.each([

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { GgrokError } from "@ggrok/protocol";
 
 const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+const SIZE_UNITS: Readonly<Record<string, number>> = { B: 1, KiB: 1_024, MiB: 1_048_576, GiB: 1_073_741_824 };
 
 /** Builds the error every wrong setting ends in: exit code 3 where it is a file or the environment, 2 where it is a flag. */
 export function configError(message: string, cause?: unknown): GgrokError {
@@ -16,6 +17,15 @@ export function parseDuration(text: string): number {
     throw configError(`"${text}" is not a duration: write 500ms, 30s or 10m`);
   }
   return Math.round(Number(match[1]) * unit);
+}
+
+/** Parses `64KiB`, `100MiB`, `1GiB` into bytes; throws CONFIG_INVALID on anything else. */
+export function parseSize(text: string): number {
+  const match = /^(\d+)(B|KiB|MiB|GiB)$/.exec(text.trim());
+  const unit = SIZE_UNITS[match?.[2] ?? ""];
+  if (match?.[1] === undefined || unit === undefined)
+    throw configError(`"${text}" is not a size: write 64KiB, 100MiB or 1GiB`);
+  return Number(match[1]) * unit;
 }
 
 /** Parses `true` or `false`, the way the flags of ngrok's agent take them. */

@@ -56,20 +56,24 @@ export class EventFeed {
       this.#readers.delete(reader);
       if (this.#readers.size === 0) this.#end();
     });
-    let hello = `retry: 1000\n\n${formatEvent("status", this.#source.status())}${formatEvent("stats", this.#source.stats())}`;
-    const { store } = this.#source;
-    if (store !== undefined && afterSeq !== undefined) {
-      const missed = store.list({ afterSeq, limit: INSPECTOR_LIMITS.LIST_MAX });
-      // More than one answer holds: the page has to ask for its list again.
-      if (missed.length === INSPECTOR_LIMITS.LIST_MAX) hello += formatEvent("cleared", {});
-      else for (const record of missed) hello += reader.format(record);
-    }
-    reader.write(hello);
+    void this.#greet(reader, afterSeq).catch(() => response.destroy());
   }
 
   close(): void {
     for (const reader of this.#readers) reader.end();
     this.#end();
+  }
+
+  async #greet(reader: Reader, afterSeq: number | undefined): Promise<void> {
+    const { store } = this.#source;
+    let hello = `retry: 1000\n\n${formatEvent("status", this.#source.status())}${formatEvent("stats", this.#source.stats())}`;
+    if (store !== undefined && afterSeq !== undefined) {
+      const missed = await store.list({ afterSeq, limit: INSPECTOR_LIMITS.LIST_MAX });
+      // More than one answer holds: the page has to ask for its list again.
+      if (missed.length === INSPECTOR_LIMITS.LIST_MAX) hello += formatEvent("cleared", {});
+      else for (const record of missed) hello += reader.format(record);
+    }
+    reader.begin(hello);
   }
 
   #start(): void {
@@ -133,6 +137,8 @@ class Reader {
   readonly #response: ServerResponse;
   #lastSeq = 0;
   #wroteAt = performance.now();
+  /** What happened before the greeting was there; undefined: it has been sent. */
+  #held: string | undefined = "";
 
   constructor(response: ServerResponse) {
     this.#response = response;
@@ -146,6 +152,13 @@ class Reader {
     return `${isNew ? `id: ${record.seq}\n` : ""}${formatEvent("exchange", summarize(record))}`;
   }
 
+  /** Sends the greeting, then what has happened meanwhile. */
+  begin(hello: string): void {
+    const text = hello + (this.#held ?? "");
+    this.#held = undefined;
+    this.write(text);
+  }
+
   keep(text: string): void {
     if (text !== "") this.write(text);
     else if (performance.now() - this.#wroteAt > QUIET_MS) this.write(": quiet\n\n");
@@ -153,6 +166,10 @@ class Reader {
 
   write(text: string): void {
     if (text === "") return;
+    if (this.#held !== undefined) {
+      this.#held += text;
+      return;
+    }
     this.#wroteAt = performance.now();
     this.#response.write(text);
     // It comes again with the last number it has seen.

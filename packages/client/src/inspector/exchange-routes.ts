@@ -18,7 +18,7 @@ export function createExchangeRoutes(store: ExchangeStore): Route[] {
   const sendBody = async (call: ApiCall, side: BodySide): Promise<void> => {
     const record = find(call.parts[0] ?? "");
     const part = side === "request" ? record.request : record.response;
-    const body = store.body(record.id, side);
+    const body = await store.body(record.id, side);
     if (part === undefined || body === undefined) {
       throw new GgrokError("ERR_GGROK_API_NOT_FOUND", { message: `the ${side}'s body is not stored` });
     }
@@ -32,21 +32,21 @@ export function createExchangeRoutes(store: ExchangeStore): Route[] {
     {
       method: "GET",
       path: EXCHANGES_PATH,
-      run: ({ answer, query }) => {
-        const requests = store.list(readListQuery(query)).map(summarize);
+      run: async ({ answer, query }) => {
+        const requests = (await store.list(readListQuery(query))).map(summarize);
         answer.json(200, { uri: EXCHANGES_PATH, requests, stats: describeStats(store) });
       },
     },
     {
       method: "GET",
       path: `${EXCHANGES_PATH}/*`,
-      run: ({ answer, parts: [id = ""] }) => {
+      run: async ({ answer, parts: [id = ""] }) => {
         const record = find(id);
-        const read = (side: BodySide): Buffer | undefined => {
+        const read = async (side: BodySide): Promise<Buffer | undefined> => {
           const body = side === "request" ? record.request.body : record.response?.body;
-          return body !== undefined && body.size > RAW_BYTES_MAX ? undefined : store.body(id, side);
+          return body !== undefined && body.size > RAW_BYTES_MAX ? undefined : await store.body(id, side);
         };
-        answer.json(200, describeWhole(record, { request: read("request"), response: read("response") }));
+        answer.json(200, describeWhole(record, { request: await read("request"), response: await read("response") }));
       },
     },
     { method: "GET", path: `${EXCHANGES_PATH}/*/request-body`, run: (call) => sendBody(call, "request") },

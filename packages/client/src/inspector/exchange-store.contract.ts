@@ -50,23 +50,23 @@ export function describeStore(name: string, open: (quota?: StoreQuota) => Promis
       const stored = { size: 5, sha256: "", isStored: true };
       const { response: _response, ...rest } = draftOf("a");
       store.append({ ...rest, request: { ...rest.request, body: stored } }, { request, response: undefined }, []);
-      expect(store.body("a", "request")).toEqual(request);
-      expect(store.body("a", "response")).toBeUndefined();
+      expect(await store.body("a", "request")).toEqual(request);
+      expect(await store.body("a", "response")).toBeUndefined();
       store.append(draftOf("b"), NO_BODIES, []);
-      expect(store.body("b", "request")).toEqual(Buffer.alloc(0));
+      expect(await store.body("b", "request")).toEqual(Buffer.alloc(0));
       const cut = { size: 9, sha256: "x", isStored: false };
       store.append({ ...rest, id: "c", request: { ...rest.request, body: cut } }, NO_BODIES, []);
-      expect(store.body("c", "request")).toBeUndefined();
-      expect(store.body("none", "request")).toBeUndefined();
+      expect(await store.body("c", "request")).toBeUndefined();
+      expect(await store.body("none", "request")).toBeUndefined();
     });
 
     it("lists the newest first, before and after a place, and as many as asked for", async () => {
       const store = await open();
       for (const id of ["a", "b", "c", "d", "e"]) store.append(draftOf(id), NO_BODIES, []);
-      expect(ids(store.list({ limit: 3 }))).toEqual(["e", "d", "c"]);
-      expect(ids(store.list({ limit: 3, beforeSeq: 3 }))).toEqual(["b", "a"]);
-      expect(ids(store.list({ limit: 2, afterSeq: 1 }))).toEqual(["b", "c"]);
-      expect(store.list({ limit: 3, afterSeq: 5 })).toEqual([]);
+      expect(ids(await store.list({ limit: 3 }))).toEqual(["e", "d", "c"]);
+      expect(ids(await store.list({ limit: 3, beforeSeq: 3 }))).toEqual(["b", "a"]);
+      expect(ids(await store.list({ limit: 2, afterSeq: 1 }))).toEqual(["b", "c"]);
+      expect(await store.list({ limit: 3, afterSeq: 5 })).toEqual([]);
     });
 
     it("lists what a filter lets through", async () => {
@@ -75,10 +75,10 @@ export function describeStore(name: string, open: (quota?: StoreQuota) => Promis
         const base = draftOf(`x${i}`);
         store.append({ ...base, request: { ...base.request, method: i % 400 === 0 ? "POST" : "GET" } }, NO_BODIES, []);
       }
-      expect(ids(store.list({ limit: 10, filter: { method: "POST" } }))).toEqual(["x800", "x400", "x0"]);
-      expect(ids(store.list({ limit: 1, filter: { method: "POST" } }))).toEqual(["x800"]);
-      expect(ids(store.list({ limit: 10, afterSeq: 1, filter: { method: "POST" } }))).toEqual(["x400", "x800"]);
-      expect(ids(store.list({ limit: 10, filter: { path: "/x11?" } }))).toHaveLength(10);
+      expect(ids(await store.list({ limit: 10, filter: { method: "POST" } }))).toEqual(["x800", "x400", "x0"]);
+      expect(ids(await store.list({ limit: 1, filter: { method: "POST" } }))).toEqual(["x800"]);
+      expect(ids(await store.list({ limit: 10, afterSeq: 1, filter: { method: "POST" } }))).toEqual(["x400", "x800"]);
+      expect(ids(await store.list({ limit: 10, filter: { path: "/x11?" } }))).toHaveLength(10);
     });
 
     it("gives a repeated id a suffix", async () => {
@@ -92,7 +92,7 @@ export function describeStore(name: string, open: (quota?: StoreQuota) => Promis
     it("keeps to its count, the oldest go", async () => {
       const store = await open({ exchangesMax: 3, bytesMax: 1e9 });
       for (const id of ["a", "b", "c", "d", "e"]) store.append(draftOf(id), NO_BODIES, [messageOf(1)]);
-      expect(ids(store.list({ limit: 10 }))).toEqual(["e", "d", "c"]);
+      expect(ids(await store.list({ limit: 10 }))).toEqual(["e", "d", "c"]);
       expect(store.get("b")).toBeUndefined();
       expect(store.messages("b")).toEqual([]);
       expect(store.stats().count).toBe(3);
@@ -106,10 +106,10 @@ export function describeStore(name: string, open: (quota?: StoreQuota) => Promis
         const base = draftOf(id);
         store.append({ ...base, request: { ...base.request, body: big } }, { request: body, response: undefined }, []);
       }
-      expect(ids(store.list({ limit: 10 }))).toEqual(["f", "e", "d", "c"]);
+      expect(ids(await store.list({ limit: 10 }))).toEqual(["f", "e", "d", "c"]);
       expect(store.stats().bytes).toBeLessThanOrEqual(50_000);
       store.addMessages("f", [messageOf(1, { data: Buffer.alloc(20_000) })]);
-      expect(ids(store.list({ limit: 10 }))).toEqual(["f", "e"]);
+      expect(ids(await store.list({ limit: 10 }))).toEqual(["f", "e"]);
     });
 
     it("keeps an open exchange up to date until it ends", async () => {
@@ -149,9 +149,9 @@ export function describeStore(name: string, open: (quota?: StoreQuota) => Promis
       for (const id of ["a", "b", "c"]) store.append(draftOf(id), NO_BODIES, [messageOf(1)]);
       expect(store.delete("b")).toBe(true);
       expect(store.delete("b")).toBe(false);
-      expect(ids(store.list({ limit: 9 }))).toEqual(["c", "a"]);
+      expect(ids(await store.list({ limit: 9 }))).toEqual(["c", "a"]);
       store.clear();
-      expect(store.list({ limit: 9 })).toEqual([]);
+      expect(await store.list({ limit: 9 })).toEqual([]);
       expect(store.stats()).toMatchObject({ count: 0, bytes: 0, isRecording: true });
       expect(store.append(draftOf("a"), NO_BODIES, [])?.seq).toBe(4);
     });

@@ -53,9 +53,10 @@ export interface ExchangeStore {
   /** Adds messages to an exchange; of too many the oldest go. */
   addMessages(id: string, messages: readonly RecordedMessage[]): void;
   get(id: string): ExchangeRecord | undefined;
-  list(query: ListQuery): readonly ExchangeRecord[];
+  /** What is there when it is asked; a long one gives way to the tunnels. */
+  list(query: ListQuery): Promise<readonly ExchangeRecord[]>;
   /** The stored bytes; undefined: there are none, or the id is unknown. */
-  body(id: string, side: BodySide): Buffer | undefined;
+  body(id: string, side: BodySide): Promise<Buffer | undefined>;
   /** Messages after number `afterN`, in order. */
   messages(id: string, afterN?: number, limit?: number): readonly RecordedMessage[];
   /** @returns whether there was one */

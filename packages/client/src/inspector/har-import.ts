@@ -13,6 +13,7 @@ import {
 import type { ExchangeStore } from "./exchange-store.ts";
 import { entrySchema, type HarEntry, harSchema, type OwnEntry } from "./har-schema.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
+import { TimeSlice } from "./time-slice.ts";
 
 /** What became of an import. */
 export interface HarImport {
@@ -27,7 +28,7 @@ export interface HarImport {
  *
  * @throws GgrokError ERR_GGROK_HAR_INVALID when it is no HAR at all
  */
-export function importHar(store: ExchangeStore, har: unknown): HarImport {
+export async function importHar(store: ExchangeStore, har: unknown): Promise<HarImport> {
   const parsed = harSchema.safeParse(har);
   if (!parsed.success) {
     throw new GgrokError("ERR_GGROK_HAR_INVALID", { message: "the file has no log.entries: it is no HAR" });
@@ -40,7 +41,9 @@ export function importHar(store: ExchangeStore, har: unknown): HarImport {
   }
   const ids: string[] = [];
   const skipped: { index: number; reason: string }[] = [];
+  const slice = new TimeSlice();
   for (const [index, entry] of entries.entries()) {
+    if (slice.isOver) await slice.next();
     try {
       const { draft, request, response, messages } = readEntry(entry);
       const record = store.append(draft, { request, response }, messages);

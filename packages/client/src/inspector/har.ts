@@ -10,6 +10,7 @@ import type {
 } from "./exchange-record.ts";
 import type { ExchangeStore } from "./exchange-store.ts";
 import { publicUrl } from "./portable-request.ts";
+import { TimeSlice } from "./time-slice.ts";
 
 /** Messages of one exchange that an export has: as many as are kept. */
 const MESSAGES_MAX = 20_000;
@@ -26,9 +27,11 @@ export async function* writeHar(
   const creator = JSON.stringify({ name: "ggrok", version });
   yield `{"log":{"version":"1.2","creator":${creator},"pages":[],"entries":[`;
   let isFirst = true;
+  const slice = new TimeSlice();
   for (const record of records.toSorted((a, b) => a.seq - b.seq)) {
     yield `${isFirst ? "\n" : ",\n"}${JSON.stringify(await harEntry(store, record))}`;
     isFirst = false;
+    if (slice.isOver) await slice.next();
   }
   yield "\n]}}\n";
 }
@@ -41,8 +44,8 @@ async function harEntry(store: ExchangeStore, record: ExchangeRecord): Promise<R
   return {
     startedDateTime: new Date(receivedAt).toISOString(),
     time: endMs,
-    request: harRequest(record, store.body(record.id, "request")),
-    response: await harResponse(response, store.body(record.id, "response")),
+    request: harRequest(record, await store.body(record.id, "request")),
+    response: await harResponse(response, await store.body(record.id, "response")),
     cache: {},
     timings: {
       blocked: -1,

@@ -1,3 +1,4 @@
+import type { HistoryQuota } from "../config/inspector-settings.ts";
 import type { ListenAddress } from "../config/values.ts";
 import type { OpenTap } from "../forward/exchange-tap.ts";
 import type { Forwarder } from "../forward/forwarder.ts";
@@ -21,6 +22,7 @@ export interface InspectionOptions {
   readonly isRecording: boolean;
   /** Names whose values are not written. */
   readonly redact?: readonly string[];
+  readonly quota?: HistoryQuota;
   readonly verifierOf?: VerifierOf;
   /** Public URL of a tunnel, once it has one. */
   readonly urlOf: (tunnel: string) => string | undefined;
@@ -49,7 +51,7 @@ export class Inspection {
     this.#options = options;
     this.#key = key;
     this.store = store;
-    const { redact, verifierOf, urlOf } = options;
+    const { redact, quota, verifierOf, urlOf } = options;
     this.#recorder =
       store === undefined
         ? undefined
@@ -57,15 +59,16 @@ export class Inspection {
             store,
             urlOf,
             ...(redact !== undefined && { redact }),
+            ...(quota?.bodyBytesMax !== undefined && { bodyBytesMax: quota.bodyBytesMax }),
             ...(verifierOf !== undefined && { verifierOf }),
           });
   }
 
   /** Opens the history of the folder. */
   static async open(options: InspectionOptions): Promise<Inspection> {
-    const { stateDir, folder, isRecording, onNotice } = options;
+    const { stateDir, folder, isRecording, quota, onNotice } = options;
     if (!isRecording) return new Inspection(options, `${storeKeys(folder)[0] ?? ""}-off-${process.pid}`, undefined);
-    const { store, key } = await openStore({ stateDir, folder, onNotice });
+    const { store, key } = await openStore({ stateDir, folder, ...(quota !== undefined && { quota }), onNotice });
     // In memory the name is nobody's: two such agents must not write one state file.
     return new Inspection(options, store.kind === "memory" ? `${key}-memory-${process.pid}` : key, store);
   }

@@ -33,13 +33,13 @@ export class MemoryStore implements ExchangeStore {
   #bytes = 0;
   #dropped = 0;
 
-  constructor(
-    quota: StoreQuota = {
-      bytesMax: INSPECTOR_LIMITS.MEMORY_STORE_BYTES_MAX,
-      exchangesMax: INSPECTOR_LIMITS.STORE_EXCHANGES_MAX,
-    },
-  ) {
-    this.#quota = quota;
+  constructor(quota: Partial<StoreQuota> = {}) {
+    const { MEMORY_STORE_BYTES_MAX: bytesMax, STORE_EXCHANGES_MAX: exchangesMax } = INSPECTOR_LIMITS;
+    // What the disk may hold the memory may not.
+    this.#quota = {
+      bytesMax: Math.min(bytesMax, quota.bytesMax ?? bytesMax),
+      exchangesMax: Math.min(exchangesMax, quota.exchangesMax ?? exchangesMax),
+    };
   }
 
   append(draft: DraftRecord, bodies: DraftBodies, messages: readonly RecordedMessage[]): ExchangeRecord | undefined {
@@ -93,7 +93,7 @@ export class MemoryStore implements ExchangeStore {
     return this.#kept.get(id)?.record;
   }
 
-  list(query: ListQuery): readonly ExchangeRecord[] {
+  async list(query: ListQuery): Promise<readonly ExchangeRecord[]> {
     const matches = query.filter === undefined ? undefined : createMatcher(query.filter);
     const all = [...this.#kept.values()];
     if (query.afterSeq === undefined) all.reverse();
@@ -107,7 +107,7 @@ export class MemoryStore implements ExchangeStore {
     return found;
   }
 
-  body(id: string, side: BodySide): Buffer | undefined {
+  async body(id: string, side: BodySide): Promise<Buffer | undefined> {
     const kept = this.#kept.get(id);
     if (kept === undefined) return undefined;
     const body = side === "request" ? kept.record.request.body : kept.record.response?.body;

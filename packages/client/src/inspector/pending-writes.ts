@@ -48,7 +48,7 @@ interface Gathered {
 
 /** What waits to be written and what is being written. Readers find both here, as if they were in the file already. */
 export class PendingWrites {
-  /** The latest form of each exchange, by seq. Ascending as far as it is new. */
+  /** The latest form of each exchange, by seq. */
   readonly #rows = new Map<number, PendingRow>();
   readonly #pool = new SlabPool();
   readonly #flights: Gathered[] = [];
@@ -140,18 +140,6 @@ export class PendingWrites {
     const at = side === "request" ? requestAt : requestAt + Math.max(0, requestLength);
     const length = side === "request" ? requestLength : responseLength;
     return length < 0 ? undefined : Buffer.from(slab.bytes.subarray(at, at + length));
-  }
-
-  /** From here on exchanges may be missing in the file. */
-  get firstNewSeq(): number {
-    for (const row of this.#rows.values()) if (row.isNew) return row.seq;
-    return Number.MAX_SAFE_INTEGER;
-  }
-
-  /** Seqs of the new exchanges between two others, oldest first. */
-  newSeqs(after: number, before: number): number[] {
-    const isBetween = ({ seq, isNew }: PendingRow): boolean => isNew && seq > after && seq < before;
-    return [...this.#rows.values()].filter(isBetween).map(({ seq }) => seq);
   }
 
   messages(seq: number): RecordedMessage[] {

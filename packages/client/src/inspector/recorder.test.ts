@@ -17,7 +17,7 @@ function open(options: Partial<RecorderOptions> = {}): { store: MemoryStore; rec
 }
 
 describe("Recorder", () => {
-  it("drops whole exchanges when all open ones hold too much, counts them, and takes the next", () => {
+  it("drops whole exchanges when all open ones hold too much, counts them, and takes the next", async () => {
     const { store, recorder } = open({ heldBytesMax: 10_000 });
     const openTap = recorder.openTap("web");
     const taps = ["a", "b", "c"].map((id) => openTap(headOf(id)));
@@ -27,7 +27,7 @@ describe("Recorder", () => {
       tap?.onResponseData(Buffer.alloc(10));
     }
     for (const tap of taps) tap?.onEnd(WELL);
-    expect(store.list({ limit: 9 }).map(({ id }) => id)).toEqual(["b", "a"]);
+    expect((await store.list({ limit: 9 })).map(({ id }) => id)).toEqual(["b", "a"]);
     expect(store.stats().dropped).toBe(1);
     expect(recorder.bodies.ledger.heldBytes).toBe(0);
     const next = openTap(headOf("d"));

@@ -50,12 +50,13 @@ export class Recorder implements CaptureSink {
     this.#verifierOf = o.verifierOf;
     this.redactor = new Redactor(o.redact ?? []);
     const prefix = `${Date.now().toString(36)}-${process.pid.toString(36)}`;
-    const isInMemory = o.store.bodyFolder === undefined;
+    const { BODY_BYTES_MAX, MEMORY_BODY_BYTES_MAX } = INSPECTOR_LIMITS;
+    const bodyBytesMax = o.bodyBytesMax ?? BODY_BYTES_MAX;
     this.bodies = {
       ledger: new MemoryLedger(o.heldBytesMax ?? INSPECTOR_LIMITS.HELD_BYTES_MAX),
       folder: o.store.bodyFolder,
-      bytesMax:
-        o.bodyBytesMax ?? (isInMemory ? INSPECTOR_LIMITS.MEMORY_BODY_BYTES_MAX : INSPECTOR_LIMITS.BODY_BYTES_MAX),
+      // What the disk may hold the memory may not.
+      bytesMax: o.store.bodyFolder === undefined ? Math.min(bodyBytesMax, MEMORY_BODY_BYTES_MAX) : bodyBytesMax,
       newName: () => `${prefix}-${++this.#files}`,
     };
   }

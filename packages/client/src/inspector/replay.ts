@@ -69,7 +69,7 @@ export function createReplayer(o: ReplayerOptions): Replayer {
       }
       const { forwarder, tunnel, end } = chooseWay(o, order, record);
       try {
-        const request = prepare(o, order, record);
+        const request = await prepare(o, order, record);
         const replays: Replayed[] = [];
         for (let i = 0; i < (order.times ?? 1); i++) {
           const id = newExchangeId();
@@ -125,9 +125,9 @@ function parseReplayTarget(to: string): ReturnType<typeof parseTarget> {
   }
 }
 
-function prepare(o: ReplayerOptions, order: ReplayOrder, record: ExchangeRecord): ReplayRequest {
+async function prepare(o: ReplayerOptions, order: ReplayOrder, record: ExchangeRecord): Promise<ReplayRequest> {
   const { request } = record;
-  const body = request.body.size === 0 ? Buffer.alloc(0) : o.store.body(record.id, "request");
+  const body = request.body.size === 0 ? Buffer.alloc(0) : await o.store.body(record.id, "request");
   const isBodyGiven = order.edit?.body_base64 !== undefined;
   if (record.kind === "websocket" || record.kind === "upgrade") throw notReplayable("it changed the protocol");
   if (request.body.isPartial === true && !isBodyGiven) throw notReplayable("its body did not come to its end");

@@ -7,8 +7,23 @@ const SCHEMA_VERSION = 1;
 /** Bytes of a page: several exchanges fit into one, and large bodies take few. */
 export const PAGE_BYTES = 16_384;
 
-/** The file was written by a later version of ggrok. */
-class NewerHistoryError extends Error {}
+/** Columns of the tables below, as `PRAGMA table_info` has them. */
+const COLUMNS: Readonly<Record<string, string>> = {
+  exchanges:
+    "seq INTEGER, id TEXT, bytes INTEGER, is_open INTEGER, request_file TEXT, response_file TEXT, record BLOB, request BLOB, response BLOB",
+  messages: "seq INTEGER, n INTEGER, direction TEXT, opcode TEXT, size INTEGER, at REAL, is_whole INTEGER, data BLOB",
+};
+
+/** The file was written by another version of ggrok. */
+export class HistoryFormatError extends Error {
+  /** Whoever wrote it may run again, and is to find it as it was. */
+  readonly isLater: boolean;
+
+  constructor(isLater: boolean) {
+    super(`it was written by ${isLater ? "a later" : "an earlier"} version of ggrok`);
+    this.isLater = isLater;
+  }
+}
 
 /**
  * Takes a history for this process alone: whoever holds the lock writes to the file beside it. A killed process holds none.
@@ -34,20 +49,28 @@ export function lockHistory(database: typeof DatabaseSync, path: string): Databa
  * The journal keeps a killed process from leaving half a batch; nothing waits for the disk to have it, since a history that a
  * power cut may cost its last seconds is worth less than a disk that is kept busy. Reading goes on while the writer writes.
  *
- * @throws NewerHistoryError, or the error of SQLite
+ * @throws HistoryFormatError, or the error of SQLite
  */
 export function prepareDatabase(db: DatabaseSync): void {
   db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF`);
   db.exec("BEGIN IMMEDIATE");
   try {
     const version = Number(db.prepare("PRAGMA user_version").get()?.["user_version"]);
-    if (version > SCHEMA_VERSION) throw new NewerHistoryError("it was written by a later version of ggrok");
+    if (version > SCHEMA_VERSION) throw new HistoryFormatError(true);
     if (version === 0) createTables(db);
+    else if (version < SCHEMA_VERSION || !hasOurTables(db)) throw new HistoryFormatError(false);
     db.exec("COMMIT");
   } catch (error) {
     db.exec("ROLLBACK");
     throw error;
   }
+}
+
+function hasOurTables(db: DatabaseSync): boolean {
+  return Object.entries(COLUMNS).every(([table, expected]) => {
+    const columns = db.prepare("SELECT name, type FROM pragma_table_info(?)").all(table);
+    return columns.map(({ name, type }) => `${String(name)} ${String(type)}`).join(", ") === expected;
+  });
 }
 
 function createTables(db: DatabaseSync): void {

@@ -66,7 +66,7 @@ describeStore("SqliteStore", async (quota) => {
 });
 
 describe("SqliteStore on its file", () => {
-  it("has everything again after it was opened again", () => {
+  it("has everything again after it was opened again", async () => {
     const path = join(newFolder(), "history.db");
     const store = openFile(path);
     const body = Buffer.from("body");
@@ -77,7 +77,7 @@ describe("SqliteStore on its file", () => {
     store.close();
     const again = openFile(path);
     expect(again.get("a")).toEqual({ ...record, seq: 1, messages: 2 });
-    expect(again.body("a", "request")).toEqual(body);
+    expect(await again.body("a", "request")).toEqual(body);
     expect(again.messages("a")).toEqual([messageOf(1), messageOf(2)]);
     expect(again.stats()).toMatchObject({ bytes, count: 1 });
     expect(again.append(draftOf("b"), NO_BODIES, [])?.seq).toBe(2);
@@ -106,6 +106,43 @@ describe("SqliteStore on its file", () => {
     }
   });
 
+  it("leaves a damaged record out of its list, says so once, and shows all others", async () => {
+    const path = join(newFolder(), "history.db");
+    const store = openFile(path);
+    for (const id of ["a", "b", "c"]) store.append(draftOf(id, { outcome: Outcome.Open }), NO_BODIES, []);
+    store.close();
+    const db = new DatabaseSync(path);
+    db.exec("UPDATE exchanges SET record = substr(record, 1, 20) WHERE id = 'b'");
+    db.close();
+    let told = 0;
+    const again = openFile(path, { onDamagedRecord: () => (told += 1) });
+    for (let i = 0; i < 2; i++) expect((await again.list({ limit: 9 })).map(({ id }) => id)).toEqual(["c", "a"]);
+    expect(told).toBe(1);
+    expect(() => again.get("b")).toThrow(expect.objectContaining({ code: "ERR_GGROK_HISTORY_UNREADABLE" }));
+    expect(again.stats().count).toBe(3);
+  });
+
+  it("gives way to everything else while it looks through a long list", async () => {
+    const store = openFile(join(newFolder(), "history.db"));
+    const base = draftOf("x");
+    const fields = Array.from({ length: 1_000 }, (_, i) => [`X-Field-${i}`, "value ".repeat(8)]).flat();
+    for (let i = 0; i < 300; i++) {
+      store.append({ ...base, id: `x${i}`, request: { ...base.request, fields } }, NO_BODIES, []);
+    }
+    let isDone = false;
+    let turns = 0;
+    const count = (): void => {
+      if (isDone) return;
+      turns += 1;
+      setImmediate(count);
+    };
+    const list = store.list({ limit: 1, filter: { text: "nowhere" } });
+    setImmediate(count);
+    expect(await list).toEqual([]);
+    isDone = true;
+    expect(turns).toBeGreaterThan(1);
+  });
+
   it("ends what a killed process left open", () => {
     const path = join(newFolder(), "history.db");
     const store = openFile(path);
@@ -127,15 +164,15 @@ describe("SqliteStore on its file", () => {
       store.append(record, { request: { file, size: 3 }, response: undefined }, []);
     }
     writeFileSync(join(store.bodyFolder, "of-a-killed-process"), "x");
-    expect(store.body("a", "request")?.toString()).toBe("aaa");
+    expect((await store.body("a", "request"))?.toString()).toBe("aaa");
     store.close();
     const again = openFile(path);
     expect(readdirSync(again.bodyFolder).sort()).toEqual(["a", "b"]);
-    expect(again.body("b", "request")?.toString()).toBe("bbb");
+    expect((await again.body("b", "request"))?.toString()).toBe("bbb");
     again.delete("a");
     await expect.poll(() => existsSync(join(again.bodyFolder, "a"))).toBe(false);
     rmSync(join(again.bodyFolder, "b"));
-    expect(again.body("b", "request")).toBeUndefined();
+    expect(await again.body("b", "request")).toBeUndefined();
   });
 
   it("stops with one line when the file cannot grow, keeps what it has, and goes on when it was cleared", async () => {
@@ -152,12 +189,12 @@ describe("SqliteStore on its file", () => {
     expect(store.stats()).toMatchObject({ isRecording: false, problem: problems[0] });
     expect(store.stats().dropped).toBeGreaterThan(6);
     expect(store.get("kept")?.seq).toBe(1);
-    expect(store.list({ limit: 100 })).toHaveLength(store.stats().count);
+    expect(await store.list({ limit: 100 })).toHaveLength(store.stats().count);
     store.clear();
     expect(store.append(draftOf("after"), NO_BODIES, [])).toBeDefined();
     store.close();
     const again = openFile(path);
-    expect(again.list({ limit: 9 }).map(({ id }) => id)).toEqual(["after"]);
+    expect((await again.list({ limit: 9 })).map(({ id }) => id)).toEqual(["after"]);
     expect(problems).toHaveLength(1);
   });
 
@@ -176,17 +213,17 @@ describe("SqliteStore on its file", () => {
     store.delete("x7");
     store.addMessages("x9", [messageOf(3)]);
     const kept = ids.filter((id) => id !== "x7");
-    expect(store.list({ limit: 500 }).map(({ id }) => id)).toEqual([...kept.toReversed(), "a"]);
-    expect(store.list({ limit: 3, afterSeq: 1 }).map(({ id }) => id)).toEqual(["x0", "x1", "x2"]);
-    expect(store.list({ limit: 2, beforeSeq: 3 }).map(({ id }) => id)).toEqual(["x0", "a"]);
-    expect(store.body("x150", "request")).toEqual(Buffer.from("x150"));
+    expect((await store.list({ limit: 500 })).map(({ id }) => id)).toEqual([...kept.toReversed(), "a"]);
+    expect((await store.list({ limit: 3, afterSeq: 1 })).map(({ id }) => id)).toEqual(["x0", "x1", "x2"]);
+    expect((await store.list({ limit: 2, beforeSeq: 3 })).map(({ id }) => id)).toEqual(["x0", "a"]);
+    expect(await store.body("x150", "request")).toEqual(Buffer.from("x150"));
     expect(store.messages("x9").map(({ n }) => n)).toEqual([1, 2, 3]);
     expect(countRows(path)).toBe(1);
     other.exec("COMMIT");
     other.close();
     store.close();
     const again = openFile(path);
-    expect(again.list({ limit: 500 }).map(({ id }) => id)).toEqual([...kept.toReversed(), "a"]);
+    expect((await again.list({ limit: 500 })).map(({ id }) => id)).toEqual([...kept.toReversed(), "a"]);
     expect(again.messages("x9").map(({ n }) => n)).toEqual([1, 2, 3]);
   });
 
@@ -230,10 +267,13 @@ describe("openStore", () => {
     first.store.append(draftOf("a"), NO_BODIES, []);
     second.store.append(draftOf("b"), NO_BODIES, []);
     second.store.close();
-    const found = await openStoredHistory({ stateDir, folder: "/project" });
+    const place = { stateDir, heldMs: 0, onNotice: () => {} };
+    const { stores: found, held } = await openStoredHistory({ ...place, folder: "/project" });
     stores.push(...found);
-    expect(found.map((store) => store.list({ limit: 9 }).map(({ id }) => id))).toEqual([["b"]]);
-    expect(await openStoredHistory({ stateDir, folder: "/other" })).toEqual([]);
+    expect(held).toBe(1);
+    const listed = await Promise.all(found.map((store) => store.list({ limit: 9 })));
+    expect(listed.map((records) => records.map(({ id }) => id))).toEqual([["b"]]);
+    expect(await openStoredHistory({ ...place, folder: "/other" })).toEqual({ stores: [], held: 0 });
   });
 
   it.each([
@@ -261,6 +301,30 @@ describe("openStore", () => {
     expect(again.store.kind).toBe("sqlite");
     expect(again.store.append(draftOf("a"), NO_BODIES, [])?.id).toBe("a");
     expect(again.store.get("a")).toBeDefined();
+  });
+
+  it("sets the file of an earlier version aside and begins a new one; a reader leaves it as it is", async () => {
+    const stateDir = newFolder();
+    const { store, key } = await openIn(stateDir);
+    store.close();
+    const path = join(inspectorFolder(stateDir), `${key}.db`);
+    const db = new DatabaseSync(path);
+    db.exec(
+      "ALTER TABLE exchanges RENAME TO old; CREATE TABLE exchanges (seq INTEGER PRIMARY KEY, id TEXT, record TEXT)",
+    );
+    db.exec("INSERT INTO exchanges VALUES (1, 'a', '')");
+    db.close();
+    const before = readFileSync(path);
+    const place = { stateDir, folder: "/project", heldMs: 0, onNotice: () => {} };
+    await expect(openStoredHistory(place)).rejects.toMatchObject({
+      code: "ERR_GGROK_HISTORY_UNREADABLE",
+      message: expect.stringContaining("it was written by an earlier version of ggrok"),
+    });
+    expect(readFileSync(path).equals(before)).toBe(true);
+    const again = await openIn(stateDir);
+    expect(again.notices[0]).toMatch(/are of an earlier version of ggrok; they are kept as /);
+    expect(readFileSync(again.notices[0]?.split("kept as ")[1] ?? "").equals(before)).toBe(true);
+    expect(again.store.append(draftOf("a"), NO_BODIES, [])?.seq).toBe(1);
   });
 
   it("begins anew where the file is empty", async () => {

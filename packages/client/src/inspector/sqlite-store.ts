@@ -1,6 +1,8 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, unlink } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync, unlink } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
+import { GgrokError } from "@ggrok/protocol";
 import { ChangeFeed } from "./change-feed.ts";
 import {
   type BodyFile,
@@ -18,9 +20,10 @@ import { PendingWrites } from "./pending-writes.ts";
 import { lockHistory, PAGE_BYTES, prepareDatabase } from "./sqlite-schema.ts";
 import { type BatchDone, SqliteWriter } from "./sqlite-writer.ts";
 import { headBytes, keepNewest, uniqueId } from "./store-rules.ts";
+import { TimeSlice } from "./time-slice.ts";
 
 /** How many rows a list reads at a time. */
-const SCAN_ROWS = 500;
+const SCAN_ROWS = 64;
 
 /** What is kept in memory of each exchange. */
 interface Entry {
@@ -44,11 +47,13 @@ interface MessageSize {
 export interface SqliteStoreOptions {
   readonly database: typeof DatabaseSync;
   readonly path: string;
-  readonly quota?: StoreQuota;
+  readonly quota?: Partial<StoreQuota>;
   /** How many pages the file may have; by default what the quota needs and half as much again. */
   readonly pagesMax?: number;
   /** Hears once that nothing is recorded any more, and why. */
   readonly onProblem?: (problem: string) => void;
+  /** Hears once that a list leaves out what cannot be read. */
+  readonly onDamagedRecord?: () => void;
 }
 
 /**
@@ -66,6 +71,7 @@ export class SqliteStore implements ExchangeStore {
   readonly #quota: StoreQuota;
   readonly #pagesMax: number;
   readonly #onProblem: ((problem: string) => void) | undefined;
+  #onDamagedRecord: (() => void) | undefined;
   readonly #feed = new ChangeFeed();
   readonly #statements = new Map<string, StatementSync>();
   /** By id, oldest first. */
@@ -84,13 +90,15 @@ export class SqliteStore implements ExchangeStore {
 
   /** @throws the error of SQLite when the file is held by another process (errcode 5), damaged (11, 26) or out of reach */
   constructor(o: SqliteStoreOptions) {
-    const { path, quota } = o;
-    this.#quota = quota ?? {
+    const { path } = o;
+    this.#quota = {
       bytesMax: INSPECTOR_LIMITS.STORE_BYTES_MAX,
       exchangesMax: INSPECTOR_LIMITS.STORE_EXCHANGES_MAX,
+      ...o.quota,
     };
     this.#pagesMax = o.pagesMax ?? Math.ceil((this.#quota.bytesMax * 1.5) / PAGE_BYTES) + 1_024;
     this.#onProblem = o.onProblem;
+    this.#onDamagedRecord = o.onDamagedRecord;
     this.#path = path;
     this.bodyFolder = path.replace(/\.db$/, ".bodies");
     this.#lock = lockHistory(o.database, path.replace(/\.db$/, ".lock"));
@@ -187,33 +195,39 @@ export class SqliteStore implements ExchangeStore {
     if (entry === undefined) return undefined;
     const pending = this.#pending.json(entry.seq);
     if (pending !== undefined) return this.#read(pending);
-    const row = this.#sql("SELECT record FROM exchanges WHERE seq = ?").get(entry.seq);
+    const row = asked(() => this.#sql("SELECT record FROM exchanges WHERE seq = ?").get(entry.seq));
     return row === undefined ? undefined : this.#read(toBuffer(row["record"]).toString("utf8"));
   }
 
-  list(query: ListQuery): readonly ExchangeRecord[] {
+  async list(query: ListQuery): Promise<readonly ExchangeRecord[]> {
     const matches = query.filter === undefined ? undefined : createMatcher(query.filter);
     const found: ExchangeRecord[] = [];
-    for (const json of this.#walk(query)) {
-      if (found.length >= query.limit) break;
-      const record = this.#read(json);
-      // What was deleted may still be in the file.
-      if (this.#entries.get(record.id)?.seq !== record.seq) continue;
-      if (matches === undefined || matches(record)) found.push(record);
+    const slice = new TimeSlice();
+    const seqs = this.#seqs(query);
+    for (let at = 0; at < seqs.length; at += SCAN_ROWS) {
+      for (const json of this.#texts(seqs.slice(at, at + SCAN_ROWS))) {
+        if (found.length >= query.limit) return found;
+        const record = this.#readOrLeave(json);
+        // It may have been deleted meanwhile.
+        if (record === undefined || this.#entries.get(record.id)?.seq !== record.seq) continue;
+        if (matches === undefined || matches(record)) found.push(record);
+        if (slice.isOver) await slice.next();
+      }
+      if (this.#isClosed) return found;
     }
     return found;
   }
 
-  body(id: string, side: BodySide): Buffer | undefined {
+  async body(id: string, side: BodySide): Promise<Buffer | undefined> {
     const record = this.get(id);
     const body = side === "request" ? record?.request.body : record?.response?.body;
     const entry = this.#entries.get(id);
     if (body === undefined || !body.isStored || entry === undefined) return undefined;
     const file = side === "request" ? entry.requestFile : entry.responseFile;
-    if (file !== undefined) return readBody(join(this.bodyFolder, file));
+    if (file !== undefined) return await readBody(join(this.bodyFolder, file));
     const pending = this.#pending.body(entry.seq, side);
     if (pending !== undefined) return pending;
-    const row = this.#sql(`SELECT ${side} AS body FROM exchanges WHERE seq = ?`).get(entry.seq);
+    const row = asked(() => this.#sql(`SELECT ${side} AS body FROM exchanges WHERE seq = ?`).get(entry.seq));
     return toBuffer(row?.["body"]);
   }
 
@@ -223,10 +237,15 @@ export class SqliteStore implements ExchangeStore {
     // What was let go may still be in the file, and what waits may be there already.
     const after = Math.max(afterN, entry.recent?.[0] === undefined ? 0 : entry.recent[0].n - 1);
     const pending = this.#pending.messages(entry.seq).filter(({ n }) => n > after);
-    const written = this.#sql("SELECT * FROM messages WHERE seq = ? AND n > ? AND n < ? ORDER BY n LIMIT ?")
-      .all(entry.seq, after, pending[0]?.n ?? Number.MAX_SAFE_INTEGER, limit)
-      .map(readMessage);
-    return [...written, ...pending].slice(0, limit);
+    const written = asked(() =>
+      this.#sql("SELECT * FROM messages WHERE seq = ? AND n > ? AND n < ? ORDER BY n LIMIT ?").all(
+        entry.seq,
+        after,
+        pending[0]?.n ?? Number.MAX_SAFE_INTEGER,
+        limit,
+      ),
+    );
+    return [...written.map(readMessage), ...pending].slice(0, limit);
   }
 
   stats(): StoreStats {
@@ -357,34 +376,23 @@ export class SqliteStore implements ExchangeStore {
       if (body !== undefined && !Buffer.isBuffer(body)) unlink(body.file, ignore);
   }
 
-  /** The records of a list in its order, as JSON. */
-  *#walk({ afterSeq, beforeSeq = Number.MAX_SAFE_INTEGER }: ListQuery): Generator<string> {
-    const firstNew = this.#pending.firstNewSeq;
-    const fresh = this.#pending.newSeqs(afterSeq ?? 0, beforeSeq);
-    if (afterSeq === undefined) {
-      for (const seq of fresh.reverse()) yield this.#pending.json(seq) ?? "";
-      yield* this.#walkFile(0, Math.min(beforeSeq, firstNew), "DESC");
-    } else {
-      yield* this.#walkFile(afterSeq, Math.min(beforeSeq, firstNew), "ASC");
-      for (const seq of fresh) yield this.#pending.json(seq) ?? "";
-    }
+  /** What a query may show, in its order. */
+  #seqs({ afterSeq, beforeSeq = Number.MAX_SAFE_INTEGER }: ListQuery): number[] {
+    const seqs: number[] = [];
+    for (const { seq } of this.#entries.values()) if (seq > (afterSeq ?? 0) && seq < beforeSeq) seqs.push(seq);
+    return afterSeq === undefined ? seqs.reverse() : seqs;
   }
 
-  *#walkFile(after: number, before: number, order: "ASC" | "DESC"): Generator<string> {
-    const sql = this.#sql(
-      `SELECT seq, record FROM exchanges WHERE seq > ? AND seq < ? ORDER BY seq ${order} LIMIT ${SCAN_ROWS}`,
+  /** Records that follow each other, as JSON. */
+  #texts(seqs: readonly number[]): string[] {
+    const written = asked(() =>
+      this.#sql("SELECT seq, record FROM exchanges WHERE seq BETWEEN ? AND ?").all(
+        Math.min(...seqs),
+        Math.max(...seqs),
+      ),
     );
-    let [low, high] = [after, before];
-    for (;;) {
-      const rows = sql.all(low, high);
-      for (const row of rows) {
-        const seq = Number(row["seq"]);
-        yield this.#pending.json(seq) ?? toBuffer(row["record"]).toString("utf8");
-        if (order === "ASC") low = seq;
-        else high = seq;
-      }
-      if (rows.length < SCAN_ROWS) return;
-    }
+    const rows = new Map(written.map((row) => [Number(row["seq"]), row["record"]]));
+    return seqs.map((seq) => this.#pending.json(seq) ?? toBuffer(rows.get(seq)).toString("utf8"));
   }
 
   /** Reads what is needed of each exchange, ends those a killed process left open, removes bodies that belong to none. */
@@ -426,14 +434,27 @@ export class SqliteStore implements ExchangeStore {
   #endLeftOpen(entry: Entry): void {
     const row = this.#sql("SELECT record FROM exchanges WHERE seq = ?").get(entry.seq);
     if (row === undefined) return;
-    const left = this.#read(toBuffer(row["record"]).toString("utf8"));
+    const left = this.#readOrLeave(toBuffer(row["record"]).toString("utf8"));
+    if (left === undefined) return;
     const record: ExchangeRecord = { ...left, outcome: Outcome.Failed, error: "ERR_GGROK_SESSION_LOST" };
     const json = Buffer.from(JSON.stringify(record));
     this.#sql("UPDATE exchanges SET is_open = 0, record = ? WHERE seq = ?").run(json, entry.seq);
   }
 
+  /** One that cannot be read hides no other. */
+  #readOrLeave(json: string): ExchangeRecord | undefined {
+    try {
+      return this.#read(json);
+    } catch {
+      this.#onDamagedRecord?.();
+      this.#onDamagedRecord = undefined;
+      return undefined;
+    }
+  }
+
+  /** @throws GgrokError when the record is damaged */
   #read(json: string): ExchangeRecord {
-    const record = JSON.parse(json) as ExchangeRecord;
+    const record = parseRecord(json);
     const entry = this.#entries.get(record.id);
     return entry === undefined || entry.messages === 0 ? record : withCounts(record, entry);
   }
@@ -461,10 +482,29 @@ function newEntry(seq: number): Entry {
   };
 }
 
-/** Someone may have removed the file by hand. */
-function readBody(path: string): Buffer | undefined {
+/** Runs a query. @throws GgrokError when the file cannot be read */
+function asked<T>(run: () => T): T {
   try {
-    return readFileSync(path);
+    return run();
+  } catch (cause) {
+    const message = `the recorded exchanges cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new GgrokError("ERR_GGROK_HISTORY_UNREADABLE", { message, cause });
+  }
+}
+
+function parseRecord(json: string): ExchangeRecord {
+  try {
+    return JSON.parse(json) as ExchangeRecord;
+  } catch (cause) {
+    const message = "the record of this exchange is damaged; others are not affected";
+    throw new GgrokError("ERR_GGROK_HISTORY_UNREADABLE", { message, cause });
+  }
+}
+
+/** Someone may have removed the file by hand. */
+async function readBody(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
   } catch {
     return undefined;
   }

@@ -36,11 +36,10 @@ export interface ToolOptions {
 
 /** Copy as a command, HAR in and out, replay. */
 export function createToolRoutes({ store, replayer, version }: ToolOptions): Route[] {
-  const copy = (write: (request: PortableRequest) => string) => (call: ApiCall) => {
+  const copy = (write: (request: PortableRequest) => string) => async (call: ApiCall) => {
     const record = findExchange(store, call.parts[0] ?? "");
-    call.answer.text(
-      `${write(toPortable(store, record, call.query.get("body") === "file" ? undefined : originOf(call)))}\n`,
-    );
+    const origin = call.query.get("body") === "file" ? undefined : originOf(call);
+    call.answer.text(`${write(await toPortable(store, record, origin))}\n`);
   };
   return [
     { method: "GET", path: `${EXCHANGES_PATH}/*/curl`, run: copy(asCurl) },
@@ -50,7 +49,7 @@ export function createToolRoutes({ store, replayer, version }: ToolOptions): Rou
       method: "GET",
       path: "/api/requests/har",
       run: async ({ answer, query }) => {
-        const records = selectRecords(store, query);
+        const records = await selectRecords(store, query);
         await answer.sendParts("application/json", writeHar(store, records, version), {
           "content-disposition": 'attachment; filename="ggrok.har"',
         });
@@ -61,7 +60,7 @@ export function createToolRoutes({ store, replayer, version }: ToolOptions): Rou
       path: "/api/requests/har",
       run: async ({ request, answer }) => {
         const har = await readJson(request, INSPECTOR_LIMITS.API_BODY_BYTES_MAX);
-        answer.json(200, importHar(store, har));
+        answer.json(200, await importHar(store, har));
       },
     },
     {
@@ -86,20 +85,23 @@ export function createToolRoutes({ store, replayer, version }: ToolOptions): Rou
 }
 
 /** A recorded request for the commands that repeat it. */
-function toPortable(store: ExchangeStore, record: ExchangeRecord, origin: string | undefined): PortableRequest {
+async function toPortable(
+  store: ExchangeStore,
+  record: ExchangeRecord,
+  origin: string | undefined,
+): Promise<PortableRequest> {
   const file = `${record.id.replace(/[^A-Za-z0-9._~-]/g, "_").slice(0, 64)}-request`;
   const url =
     origin === undefined ? undefined : `${origin}${EXCHANGES_PATH}/${encodeURIComponent(record.id)}/request-body`;
-  return portRequest(record, store.body(record.id, "request"), { file, ...(url !== undefined && { url }) });
+  return portRequest(record, await store.body(record.id, "request"), { file, ...(url !== undefined && { url }) });
 }
 
 /** The exchanges a query names by `ids` or by filter. */
-function selectRecords(store: ExchangeStore, query: URLSearchParams): readonly ExchangeRecord[] {
+async function selectRecords(store: ExchangeStore, query: URLSearchParams): Promise<readonly ExchangeRecord[]> {
   const ids = query.get("ids");
   if (ids !== null) return ids.split(",").map((id) => findExchange(store, id));
   const filter = readFilter(query);
-  const limit = INSPECTOR_LIMITS.STORE_EXCHANGES_MAX;
-  return store.list({ limit, ...(Object.keys(filter).length > 0 && { filter }) });
+  return await store.list({ limit: store.stats().count, ...(Object.keys(filter).length > 0 && { filter }) });
 }
 
 /** Where a command finds this API without a token: the address the caller used, on this machine only. */

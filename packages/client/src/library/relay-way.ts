@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { DialOptions } from "../agent/dial.ts";
 import { currentPathSource, resolvePaths } from "../config/paths.ts";
-import { choose, chooseAuthorities, chooseRelay, chooseToken, loadLayers } from "../config/settings.ts";
+import { choose, chooseAuthorities, chooseRelay, chooseToken, type Layers, loadLayers } from "../config/settings.ts";
 import { configError } from "../config/values.ts";
 import type { ConnectionOptions } from "../types.ts";
 
@@ -9,6 +9,8 @@ import type { ConnectionOptions } from "../types.ts";
 export interface RelayWay {
   readonly way: Pick<DialOptions, "relay" | "token" | "proxy" | "ca">;
   readonly stateDir: string;
+  /** The files that were read. */
+  readonly layers: Layers;
 }
 
 /**
@@ -44,5 +46,6 @@ export function chooseRelayWay(
       ...(ca !== undefined && { ca }),
     },
     stateDir: paths.stateDir,
+    layers,
   };
 }

@@ -1,7 +1,8 @@
 import { styleText } from "node:util";
 import type { Command } from "@commander-js/extra-typings";
 import { GgrokError } from "@ggrok/protocol";
-import { choose, chooseRelay, chooseToken, type SettingSource } from "../../config/settings.ts";
+import { chooseWebAddress, DEFAULT_WEB_ADDRESS } from "../../config/inspector-settings.ts";
+import { chooseRelay, chooseToken, type SettingSource } from "../../config/settings.ts";
 import { type ListenAddress, parseListenAddress } from "../../config/values.ts";
 import type { Examination } from "../../doctor/examine.ts";
 import type { Finding } from "../../doctor/finding.ts";
@@ -12,7 +13,6 @@ import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
 import { ExitCode, parseFlag } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 
-const DEFAULT_WEB_ADDRESS = "127.0.0.1:4040";
 const HOP_COLUMN = 16;
 
 interface DoctorFlags extends RelayFlags {
@@ -97,8 +97,7 @@ function readWebAddress(context: Context, flags: DoctorFlags): ListenAddress | f
   const { webAddr } = flags;
   if (webAddr === "false") return false;
   if (webAddr !== undefined) return parseFlag("--web-addr", () => parseListenAddress(webAddr));
-  const filed = choose(undefined, undefined, context.layers, (config) => config.agent?.web_addr)?.value;
-  return filed === false ? false : parseListenAddress(String(filed ?? DEFAULT_WEB_ADDRESS));
+  return chooseWebAddress(context.layers);
 }
 
 const MARK = { ok: "ok", warning: "warn", failed: "FAIL", skipped: "-" } as const;

@@ -1,6 +1,6 @@
 import { request } from "node:http";
 import { z } from "zod";
-import { choose } from "../../config/settings.ts";
+import { chooseWebAddress, DEFAULT_WEB_ADDRESS } from "../../config/inspector-settings.ts";
 import { type ListenAddress, parseListenAddress } from "../../config/values.ts";
 import { loadContext } from "../context.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
@@ -34,8 +34,9 @@ export interface StatusFlags {
 export async function runStatus(flags: StatusFlags, io: Io): Promise<number> {
   const { webAddr } = flags;
   const named = webAddr === undefined ? undefined : parseFlag("--web-addr", () => parseListenAddress(webAddr));
-  const filed = choose(undefined, undefined, loadContext(flags, io).layers, (config) => config.agent?.web_addr)?.value;
-  const first = named ?? parseListenAddress(filed === undefined || filed === false ? "127.0.0.1:4040" : String(filed));
+  const filed = chooseWebAddress(loadContext(flags, io).layers);
+  // This folder's agents have none then; others may.
+  const first = named ?? (filed === false ? parseListenAddress(DEFAULT_WEB_ADDRESS) : filed);
   const ports = named === undefined ? Array.from({ length: PORTS_ASKED }, (_, i) => first.port + i) : [first.port];
   const agents = (await Promise.all(ports.map((port) => ask({ host: first.host, port })))).filter(
     (agent) => agent !== undefined,
