@@ -1,15 +1,12 @@
-import { createHash, type Hash, hash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
 import { BodySpool } from "./body-spool.ts";
 import type { BodyFile } from "./exchange-record.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
 import type { MemoryLedger } from "./memory-ledger.ts";
 
-/** Digest of nothing. */
-export const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
 const EMPTY = Buffer.alloc(0);
-/** Up to here a digest is made in one go at the end, which costs a third of making it bit by bit. */
+/** Up to here a digest is made in one go when it is asked for, which costs a third of making it bit by bit. */
 const HASH_AT_ONCE_BYTES = 65_536;
 
 /** How the bodies of a tunnel are kept. */
@@ -26,7 +23,8 @@ export interface BodyRules {
 /** What has been collected. `content` is undefined when only size and digest are known. */
 export interface CollectedBody {
   readonly size: number;
-  readonly sha256: string;
+  /** Undefined: not made yet, the content is there. */
+  readonly sha256: string | undefined;
   readonly content: Buffer | BodyFile | undefined;
 }
 
@@ -111,19 +109,14 @@ export class BodyCollector {
     const { size } = this;
     const spool = this.#spool;
     if (spool !== undefined) {
-      const sha256 = this.#digest(EMPTY);
+      const sha256 = this.#hash?.digest("hex");
       this.#spool = undefined;
       spool.end((isWhole) => onDone(isWhole ? { size, sha256, content: { file: spool.path, size } } : undefined));
       return;
     }
     const content = this.#isKept ? this.#join() : undefined;
     this.#release();
-    onDone({ size, sha256: this.#digest(content ?? EMPTY), content });
-  }
-
-  #digest(content: Buffer): string {
-    if (this.size === 0) return EMPTY_SHA256;
-    return this.#hash === undefined ? hash("sha256", content) : this.#hash.digest("hex");
+    onDone({ size, sha256: this.#hash?.digest("hex"), content });
   }
 
   #startHash(): Hash {

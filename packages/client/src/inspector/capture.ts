@@ -16,7 +16,7 @@ import {
 } from "./exchange-record.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
 import { MessageLog } from "./message-log.ts";
-import { EMPTY_BODY, keepBody } from "./recorded-body.ts";
+import { EMPTY_BODY, type KeptBody, keepBody } from "./recorded-body.ts";
 import type { Redactor } from "./redact.ts";
 import { WebSocketReader } from "./websocket-reader.ts";
 
@@ -32,7 +32,7 @@ export interface CaptureSink {
   /** Messages wait to be taken. */
   onMessages(capture: Capture): void;
   /** The exchange is over and everything of it known. */
-  onRecord(capture: Capture, bodies: DraftBodies): void;
+  onRecord(capture: Capture): void;
   /** There was no room for it. */
   onDropped(capture: Capture): void;
 }
@@ -52,14 +52,14 @@ export class Capture implements ExchangeTap {
   #kind: ExchangeKind = "http";
   #request: BodyCollector | undefined;
   #requestTrailers = NONE;
-  #requestBody: RecordedBody = EMPTY_BODY;
   #informational: RecordedInformational[] | undefined;
   #status = 0;
   #reason = "";
   #fields = NONE;
   #response: BodyCollector | undefined;
   #responseTrailers = NONE;
-  #responseBody: RecordedBody = EMPTY_BODY;
+  #collected: { readonly request: CollectedBody; readonly response: CollectedBody } | undefined;
+  #kept: { readonly request: KeptBody; readonly response: KeptBody } | undefined;
   #toAppAt = -1;
   #fromAppAt = -1;
   #endAt = -1;
@@ -146,11 +146,11 @@ export class Capture implements ExchangeTap {
     this.#end = end;
     if (this.#isDropped) return;
     if (this.#request !== undefined || this.#response !== undefined || !end.isRequestWhole || end.error !== undefined) {
-      this.#finishBodies(end);
+      this.#finishBodies();
     } else if (this.#messages !== undefined) {
       this.#endMessages();
     } else {
-      this.#sink.onRecord(this, NO_BODIES);
+      this.#sink.onRecord(this);
     }
   }
 
@@ -183,6 +183,24 @@ export class Capture implements ExchangeTap {
     };
   }
 
+  /** What is to be written of the bodies; from then on it is described. For an exchange that is over. */
+  keepBodies(): DraftBodies {
+    if (this.#collected === undefined || this.#end === undefined) return NO_BODIES;
+    const { redactor } = this.#sink;
+    const { error, isRequestWhole } = this.#end;
+    const isAnswerWhole = error === undefined || this.#status === 0;
+    const request = keepBody(redactor, this.#head.fields, this.#collected.request, isRequestWhole);
+    const response = keepBody(redactor, this.#fields, this.#collected.response, isAnswerWhole);
+    this.#kept = { request, response };
+    return { request: request.content, response: response.content };
+  }
+
+  /** Bytes of the bodies that are in memory until then. */
+  get bodyBytes(): number {
+    const { request, response } = this.#collected ?? {};
+    return memoryBytes(request?.content) + memoryBytes(response?.content);
+  }
+
   /** The messages that came since the last call, as far as they are known. */
   takeMessages(): RecordedMessage[] {
     return this.#messages?.take() ?? [];
@@ -213,35 +231,29 @@ export class Capture implements ExchangeTap {
     if (!collector.push(chunk)) this.drop();
   }
 
-  #finishBodies(end: ExchangeEnd): void {
+  #finishBodies(): void {
     const request = this.#request ?? new BodyCollector(this.#sink.bodies);
     const response = this.#response ?? new BodyCollector(this.#sink.bodies);
     request.finish((requestBody) => {
       response.finish((responseBody) => {
-        if (requestBody === undefined || responseBody === undefined) this.drop();
-        else this.#keepBodies(requestBody, responseBody, end);
+        if (requestBody === undefined || responseBody === undefined) {
+          this.drop();
+          return;
+        }
+        this.#collected = { request: requestBody, response: responseBody };
+        if (this.#messages !== undefined) this.#endMessages();
+        else this.#sink.onRecord(this);
       });
     });
   }
 
-  #keepBodies(collectedRequest: CollectedBody, collectedResponse: CollectedBody, end: ExchangeEnd): void {
-    const { redactor } = this.#sink;
-    const isAnswerWhole = end.error === undefined || this.#status === 0;
-    const request = keepBody(redactor, this.#head.fields, collectedRequest, end.isRequestWhole);
-    const response = keepBody(redactor, this.#fields, collectedResponse, isAnswerWhole);
-    this.#requestBody = request.body;
-    this.#responseBody = response.body;
-    if (this.#messages !== undefined) this.#endMessages({ request: request.content, response: response.content });
-    else this.#sink.onRecord(this, { request: request.content, response: response.content });
-  }
-
   /** The record comes after the last message, which may still be with the decompressor. */
-  #endMessages(bodies: DraftBodies = NO_BODIES): void {
+  #endMessages(): void {
     this.#onSettled = () => {
       if (this.#messages?.isSettled !== true) return;
       this.#onSettled = undefined;
       this.#closeFrames();
-      this.#sink.onRecord(this, bodies);
+      this.#sink.onRecord(this);
     };
     this.#onSettled();
   }
@@ -301,7 +313,7 @@ export class Capture implements ExchangeTap {
       version,
       fields: redactor.fields(fields),
       trailers: redactor.fields(this.#requestTrailers),
-      body: this.#status === 101 ? countedBody(this.#bytesIn) : this.#requestBody,
+      body: this.#status === 101 ? countedBody(this.#bytesIn) : (this.#kept?.request.body ?? EMPTY_BODY),
     };
   }
 
@@ -312,7 +324,7 @@ export class Capture implements ExchangeTap {
       reason: this.#reason,
       fields: redactor.fields(this.#fields),
       trailers: redactor.fields(this.#responseTrailers),
-      body: this.#status === 101 ? countedBody(this.#bytesOut) : this.#responseBody,
+      body: this.#status === 101 ? countedBody(this.#bytesOut) : (this.#kept?.response.body ?? EMPTY_BODY),
       informational:
         this.#informational === undefined
           ? []
@@ -336,6 +348,10 @@ export class Capture implements ExchangeTap {
 /** Bytes of an upgraded connection: counted, not kept. */
 function countedBody(size: number): RecordedBody {
   return { size, sha256: "", isStored: false };
+}
+
+function memoryBytes(content: CollectedBody["content"]): number {
+  return Buffer.isBuffer(content) ? content.length : 0;
 }
 
 function isEventStream(fields: HeaderPairs): boolean {

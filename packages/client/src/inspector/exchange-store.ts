@@ -37,6 +37,14 @@ export interface StoreQuota {
   readonly exchangesMax: number;
 }
 
+/** An exchange of which everything is known. */
+export interface EndedExchange {
+  /** What its bodies take up in memory. */
+  readonly bytes: number;
+  /** Called once. */
+  describe(): { readonly draft: DraftRecord; readonly bodies: DraftBodies };
+}
+
 /** Keeps exchanges. One contract for the file and for the memory. */
 export interface ExchangeStore {
   readonly kind: "sqlite" | "memory";
@@ -48,6 +56,8 @@ export interface ExchangeStore {
    * @returns undefined when it was not taken
    */
   append(record: DraftRecord, bodies: DraftBodies, messages: readonly RecordedMessage[]): ExchangeRecord | undefined;
+  /** Takes an exchange that has ended and will not change. It may be described later, but before anything is read. */
+  take(ended: EndedExchange): void;
   /** Replaces what is known of an exchange that was open. @returns undefined when it is gone */
   amend(record: ExchangeRecord, bodies: DraftBodies): ExchangeRecord | undefined;
   /** Adds messages to an exchange; of too many the oldest go. */

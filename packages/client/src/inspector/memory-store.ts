@@ -8,7 +8,7 @@ import type {
   ExchangeRecord,
   RecordedMessage,
 } from "./exchange-record.ts";
-import type { ExchangeStore, ListQuery, StoreChange, StoreQuota, StoreStats } from "./exchange-store.ts";
+import type { EndedExchange, ExchangeStore, ListQuery, StoreChange, StoreQuota, StoreStats } from "./exchange-store.ts";
 import { createMatcher } from "./filter.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
 import { headBytes, keepNewest, uniqueId } from "./store-rules.ts";
@@ -57,6 +57,11 @@ export class MemoryStore implements ExchangeStore {
     this.#evict();
     this.#feed.emit({ kind: "exchange", record: kept.record });
     return kept.record;
+  }
+
+  take(ended: EndedExchange): void {
+    const { draft, bodies } = ended.describe();
+    this.append(draft, bodies, []);
   }
 
   amend(record: ExchangeRecord, bodies: DraftBodies): ExchangeRecord | undefined {

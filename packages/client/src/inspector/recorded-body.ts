@@ -1,7 +1,10 @@
 import { hash } from "node:crypto";
-import { type CollectedBody, EMPTY_SHA256 } from "./body-collector.ts";
+import type { CollectedBody } from "./body-collector.ts";
 import type { BodyFile, HeaderPairs, RecordedBody } from "./exchange-record.ts";
 import type { Redactor } from "./redact.ts";
+
+/** Digest of nothing. */
+const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /** A body without bytes. */
 export const EMPTY_BODY: RecordedBody = { size: 0, sha256: EMPTY_SHA256, isStored: true };
@@ -21,12 +24,13 @@ export function keepBody(
   collected: CollectedBody,
   isWhole: boolean,
 ): KeptBody {
-  const { size, sha256, content } = collected;
+  const { size, content } = collected;
   const partial = isWhole ? {} : { isPartial: true };
   if (size === 0) return { body: isWhole ? EMPTY_BODY : { ...EMPTY_BODY, ...partial }, content: undefined };
+  const bytes = Buffer.isBuffer(content) ? content : undefined;
+  const sha256 = collected.sha256 ?? hash("sha256", bytes ?? EMPTY);
   const asItCame: KeptBody = { body: { size, sha256, isStored: content !== undefined, ...partial }, content };
   if (redactor.isIdle) return asItCame;
-  const bytes = Buffer.isBuffer(content) ? content : undefined;
   const fate = redactor.judge(fields, bytes ?? EMPTY);
   if (fate === "keep") return asItCame;
   const rewritten = fate === "rewrite" && bytes !== undefined ? redactor.body(fields, bytes) : undefined;

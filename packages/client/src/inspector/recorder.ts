@@ -92,16 +92,14 @@ export class Recorder implements CaptureSink {
     this.#timer.unref();
   }
 
-  onRecord(capture: Capture, bodies: DraftBodies): void {
-    const described = this.#describe(capture);
-    const signature = this.#judge(described, bodies);
-    const draft = signature === undefined ? described : { ...described, signature };
+  onRecord(capture: Capture): void {
     const { stored } = capture;
     if (stored === undefined) {
-      this.#store.append(draft, bodies, capture.takeMessages());
+      this.#store.take({ bytes: capture.bodyBytes, describe: () => this.#describeEnded(capture) });
       return;
     }
     this.#handOn(capture);
+    const { draft, bodies } = this.#describeEnded(capture);
     this.#store.amend({ ...draft, ...stored }, bodies);
   }
 
@@ -120,6 +118,13 @@ export class Recorder implements CaptureSink {
     if (replayOf === undefined) return draft;
     if (draft.outcome !== Outcome.Open) this.#replays.delete(draft.id);
     return { ...draft, replayOf };
+  }
+
+  #describeEnded(capture: Capture): { draft: DraftRecord; bodies: DraftBodies } {
+    const bodies = capture.keepBodies();
+    const draft = this.#describe(capture);
+    const signature = this.#judge(draft, bodies);
+    return { draft: signature === undefined ? draft : { ...draft, signature }, bodies };
   }
 
   #judge(draft: DraftRecord, bodies: DraftBodies): SignatureVerdict | undefined {
