@@ -127,11 +127,13 @@ describe("ggrok-relay", () => {
     [["--nope"], 2, "--nope"],
     [["frobnicate"], 2, "frobnicate"],
     [["--port", "many", "--hold", "5"], 3, "--hold"],
-    [["--bind", "192.0.2.1", "--port", "0"], 1, "192.0.2.1"],
+    [["--bind", "192.0.2.1", "--port", "0"], 1, "leave --bind out"],
+    [["--bind", "nowhere.invalid", "--port", "0"], 1, "leave --bind out"],
   ])("ends for %j with %d", async (args, code, text) => {
     const relay = new RelayChild(args);
     expect(await relay.exited).toBe(code);
     expect(relay.stderr).toContain(text);
+    expect(relay.stderr).not.toContain("    at ");
   });
 
   it("says that the port is taken", async () => {

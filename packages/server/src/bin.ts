@@ -1,6 +1,7 @@
 import { GgrokError } from "@ggrok/protocol";
 import { ExitCode, parseCommandLine } from "./cli.ts";
 import type { RelayConfig } from "./config/config.ts";
+import { describeListenFailure } from "./listen-failure.ts";
 import type { Relay } from "./relay.ts";
 
 const invocation = parseCommandLine(process.argv.slice(2), {
@@ -42,9 +43,8 @@ function fail(error: unknown): never {
     process.stderr.write(`ggrok-relay: ${error.message}\n`);
     process.exit(ExitCode.Configuration);
   }
-  const isPortTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
-  process.stderr.write(
-    `ggrok-relay: ${isPortTaken ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
+  const text =
+    describeListenFailure(error) ?? (error instanceof Error ? (error.stack ?? error.message) : String(error));
+  process.stderr.write(`ggrok-relay: ${text}\n`);
   process.exit(ExitCode.Unexpected);
 }

@@ -20,6 +20,17 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof GgrokError ? error.exitCode : ExitCode.Unexpected;
 }
 
+/** A failure of which an event has told already: its `cause`. */
+export class ToldError extends Error {}
+
+/** What an agent ended with, of which it has told by an event; undefined when it was closed. */
+export async function endOf(agent: {
+  readonly ended: Promise<GgrokError | undefined>;
+}): Promise<ToldError | undefined> {
+  const cause = await agent.ended;
+  return cause === undefined ? undefined : new ToldError(cause.message, { cause });
+}
+
 /** The command line itself is wrong. */
 export class UsageError extends Error {}
 

@@ -15,8 +15,8 @@ import { addStart } from "./commands/start.ts";
 import type { StatusFlags } from "./commands/status.ts";
 import { addTcp } from "./commands/tcp.ts";
 import type { RelayFlags } from "./context.ts";
-import { escapeForTerminal } from "./escape.ts";
-import { ExitCode, exitCodeOf, UsageError } from "./exit-codes.ts";
+import { escapeForTerminal, stringifyForTerminal } from "./escape.ts";
+import { ExitCode, exitCodeOf, ToldError, UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { normalizeArguments, shieldIds } from "./normalize-arguments.ts";
 
@@ -43,8 +43,10 @@ export async function runProgram(argv: readonly string[], io: Io): Promise<numbe
   } catch (error) {
     // Commander has said what is wrong itself; help and version that were asked for are no error.
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.Ok : ExitCode.Usage;
-    io.stderr.write(`${describeError(error)}\n`);
-    return exitCodeOf(error);
+    const cause = error instanceof ToldError ? error.cause : error;
+    if (cause === error && printsEvents(program, own[0])) writeErrorEvent(cause, io);
+    io.stderr.write(`${describeError(cause)}\n`);
+    return exitCodeOf(cause);
   }
 }
 
@@ -170,14 +172,36 @@ function splitCommand(argv: readonly string[]): { own: readonly string[]; comman
     : { own: argv.slice(0, end), command: argv.slice(end + 1) };
 }
 
-/** What went wrong and what to do now; line ends of our own stay, everything else a terminal acts upon is escaped. */
+/** Commands whose standard output is a line of events with `--json`. */
+const EVENT_COMMANDS: ReadonlySet<string | undefined> = new Set(["http", "tcp", "start", "proxy", "connect"]);
+
+function printsEvents(program: Command, name: string | undefined): boolean {
+  if (!EVENT_COMMANDS.has(name)) return false;
+  const command = program.commands.find((candidate) => candidate.name() === name);
+  const { json, stdio }: { json?: boolean; stdio?: boolean } = command?.opts() ?? {};
+  return json === true && stdio !== true;
+}
+
+/** A script that reads events learns of what ended the program there, too. A wrong command line is told by exit code 2. */
+function writeErrorEvent(error: unknown, io: Io): void {
+  if (error instanceof UsageError) return;
+  const { code, message } =
+    error instanceof GgrokError ? error : new GgrokError("ERR_GGROK_INTERNAL", { message: messageOf(error) });
+  io.stdout.write(`${stringifyForTerminal({ event: "error", code, message })}\n`);
+}
+
+/** What went wrong, what to do now, and the code to look it up by; everything else a terminal acts upon is escaped. */
 function describeError(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  const lines = [`ggrok: ${message}`];
-  if (error instanceof GgrokError && error.code !== "ERR_GGROK_CONFIG_INVALID")
-    lines.push(`${error.nextStep} (${error.code})`);
+  const lines = [`ggrok: ${messageOf(error)}`];
+  // What is wrong with the configuration says itself what to write instead.
+  if (error instanceof GgrokError && error.code !== "ERR_GGROK_CONFIG_INVALID") lines.push(error.nextStep);
+  if (error instanceof GgrokError) lines.push(`${lines.pop() ?? ""} (${error.code})`);
   if (error instanceof UsageError) lines.push("See ggrok --help.");
   return lines.map(escapeLines).join("\n");
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function escapeLines(text: string): string {

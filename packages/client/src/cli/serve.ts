@@ -9,7 +9,7 @@ import { InspectedAgent, type RecordingPlan } from "../inspected-agent.ts";
 import type { AgentPlan, TunnelPlan } from "../running-tunnel.ts";
 import { CLIENT_VERSION } from "../version.ts";
 import { type Context, pickToken, pickWay, requireRelay } from "./context.ts";
-import { ExitCode } from "./exit-codes.ts";
+import { ExitCode, endOf } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { type LocalRelay, startLocalRelay } from "./local-relay.ts";
 import { type OpenLog, openLog } from "./open-log.ts";
@@ -126,7 +126,7 @@ class Serving {
     const localEnded = local?.ended.then((reason) => new Error(reason));
     const outcome = await Promise.race([
       stopped,
-      running.agent.ended,
+      endOf(running.agent),
       ...(localEnded === undefined ? [] : [localEnded]),
       ...(wrapped === undefined ? [] : [wrapped.exited, this.#lateness(wrapped)]),
     ]);

@@ -53,7 +53,7 @@ export class Authenticator {
     if (fields.length === 0) {
       return this.#allowAnonymous
         ? { isAllowed: true, principal: undefined }
-        : refuse("this relay wants a token: Authorization: Bearer TOKEN");
+        : refuse("this relay takes agents with a token only");
     }
     const token = bearerOf(fields);
     if (token === undefined) return refuse("the token must come in exactly one field: Authorization: Bearer TOKEN");

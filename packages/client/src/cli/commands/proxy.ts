@@ -14,7 +14,7 @@ import { parseUpstreamRule } from "../../proxy/rules.ts";
 import { CLIENT_VERSION } from "../../version.ts";
 import { type Context, loadContext } from "../context.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
-import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
+import { ExitCode, endOf, parseFlag, UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { LOG_FORMATS, LOG_LEVELS, type Log } from "../log.ts";
 import { type LogFlags, openLog } from "../open-log.ts";
@@ -101,7 +101,7 @@ async function runProxy(flags: ProxyFlags, io: Io): Promise<number> {
       announce(listener, { flags, io, log: log.log });
     }
     if (url !== undefined) tunnel = await startTunnel({ flags, url, proxy, log: log.log }, context, io);
-    const failure = await Promise.race([stopped(io.stop), ...(tunnel === undefined ? [] : [tunnel.agent.ended])]);
+    const failure = await Promise.race([stopped(io.stop), ...(tunnel === undefined ? [] : [endOf(tunnel.agent)])]);
     if (failure !== undefined) throw failure;
     return ExitCode.Ok;
   } finally {
