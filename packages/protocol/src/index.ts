@@ -34,6 +34,7 @@ export {
 export { MemoryBudget, MemoryLevel } from "./mux/memory-budget.ts";
 export type { MuxStream, StreamHandler, StreamReset } from "./mux/mux-stream.ts";
 export { Session, type SessionHandler, type SessionOptions, type SessionState } from "./mux/session.ts";
+export { corkTurn } from "./transport/cork-turn.ts";
 export { createMemoryLink, type MemoryTransport } from "./transport/memory.ts";
 export { DEAF_HANDLER, type Transport, type TransportHandler } from "./transport/transport.ts";
 export { createWebSocketTransport } from "./transport/websocket.ts";

@@ -11,6 +11,8 @@ import type { SendWindow } from "./window.ts";
 
 /** How long a stream's recent sending counts against it, in milliseconds. */
 const RECENT_MS = 100;
+/** How often a turn's messages go out before its end: bulk of one stream must leave the others their turn. */
+const EARLY_FLUSHES_MAX = 3;
 
 /** What the outbox asks its session at the moment of sending. */
 export interface OutboxOptions {
@@ -36,10 +38,18 @@ export class Outbox {
   readonly #queue = new SendQueue<Stream>();
   readonly #flushSoon = (): void => {
     this.#isArmed = false;
+    this.#earlyFlushes = 0;
+    const streams = this.#askLater;
+    if (streams.length > 0) this.#askLater = [];
+    for (const stream of streams) stream.askForMore();
     this.flush();
   };
   #transport: Transport | undefined;
   #isArmed = false;
+  #earlyFlushes = 0;
+  #isEarly = false;
+  /** Streams with room for more, whose writers are asked when the turn ends: nobody expects that inside a write. */
+  #askLater: Stream[] = [];
   #isBlocked = false;
   #isFlushing = false;
   #isClosed = false;
@@ -156,6 +166,15 @@ export class Outbox {
     this.#arm();
   }
 
+  /** Sends what is due before the turn ends, a few times a turn. */
+  sendEarly(): void {
+    if (this.#isBlocked || this.#isFlushing || this.#earlyFlushes >= EARLY_FLUSHES_MAX) return;
+    this.#earlyFlushes += 1;
+    this.#isEarly = true;
+    this.flush();
+    this.#isEarly = false;
+  }
+
   /** A frame of a stream, into the batch. */
   sendFrame(stream: Stream, type: FrameType, flags: number, payload: Buffer | undefined): void {
     const offset = this.#append(type, flags, stream.id, payload);
@@ -259,8 +278,15 @@ export class Outbox {
         stream.isScheduled = true;
         this.#queue.add(stream, false);
       }
-      stream.afterTurn();
+      if (!stream.afterTurn()) continue;
+      if (this.#isEarly) this.#askAtEnd(stream);
+      else stream.askForMore();
     }
+  }
+
+  #askAtEnd(stream: Stream): void {
+    this.#askLater.push(stream);
+    this.#arm();
   }
 
   #appendData(stream: Stream, chunk: Buffer, flags: number): void {

@@ -486,6 +486,7 @@ export class Session {
       sendNow: (stream, chunk) => outbox.sendNow(stream, chunk),
       sendFin: (stream) => outbox.sendFin(stream),
       schedule: (stream) => outbox.schedule(stream),
+      sendEarly: () => outbox.sendEarly(),
       scheduleWindow: (stream) => outbox.scheduleWindow(stream),
       underPressure: (stream) => {
         relief.starve(stream);

@@ -25,6 +25,8 @@ export interface StreamLink {
   sendFin(stream: Stream): void;
   /** The stream has DATA queued and credit. */
   schedule(stream: Stream): void;
+  /** A stream's queue is full: what may go goes now, within bounds, so that its writer need not stop and start again. */
+  sendEarly(): void;
   /** A WINDOW frame is due. */
   scheduleWindow(stream: Stream): void;
   /** The reader took bytes while memory was short. */
@@ -163,6 +165,8 @@ export class Stream implements MuxStream {
     this.#queuedBytes += chunk.length;
     if (this.#sendWindow.credit > 0) this.#link.schedule(this);
     if (this.#queuedBytes < LIMITS.STREAM_SEND_QUEUE_BYTES) return true;
+    this.#link.sendEarly();
+    if (this.#queuedBytes < LIMITS.STREAM_SEND_QUEUE_BYTES) return true;
     this.#needsDrain = true;
     return false;
   }
@@ -211,18 +215,22 @@ export class Stream implements MuxStream {
     return { slice, fin: this.#queuedBytes === 0 && this.#ending === "fin" };
   }
 
-  /** A turn is over: sends what stood behind the data, or asks the writer for more. */
-  afterTurn(): void {
-    if (this.#isClosed) return;
+  /** A turn is over: sends what stood behind the data. @returns whether the writer is to be asked for more */
+  afterTurn(): boolean {
+    if (this.#isClosed) return false;
     if (this.#queuedBytes === 0 && this.#ending !== "no") {
       if (this.#ending !== "fin") this.#link.sendFrame(this, FrameType.Trailers, FLAG_FIN, this.#ending);
       this.#endLocal();
-      return;
+      return false;
     }
-    if (this.#needsDrain && this.#queuedBytes <= LIMITS.STREAM_SEND_QUEUE_BYTES / 2) {
-      this.#needsDrain = false;
-      this.handler.onDrain();
-    }
+    return this.#needsDrain && this.#queuedBytes <= LIMITS.STREAM_SEND_QUEUE_BYTES / 2;
+  }
+
+  /** Tells the writer that there is room, if there still is. */
+  askForMore(): void {
+    if (this.#isClosed || !this.#needsDrain || this.#queuedBytes > LIMITS.STREAM_SEND_QUEUE_BYTES / 2) return;
+    this.#needsDrain = false;
+    this.handler.onDrain();
   }
 
   reset(code: ResetCode, o: { message?: string; notProcessed?: boolean } = {}): void {
