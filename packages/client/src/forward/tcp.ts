@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { type MuxStream, ResetCode, type StreamHandler, type TcpOpenHead } from "@ggrok/protocol";
+import { corkTurn, LIMITS, type MuxStream, ResetCode, type StreamHandler, type TcpOpenHead } from "@ggrok/protocol";
 import { createDial, type Dial } from "./dial.ts";
 import { errorCode, resetCodeOfError } from "./failure.ts";
 import { IdleTimer } from "./idle-timer.ts";
@@ -99,6 +99,7 @@ class TcpConnection implements StreamHandler {
       if (chunk.length > 0) this.#early = chunk;
       return false;
     }
+    if (chunk.length >= LIMITS.DATA_UNCOPIED_BYTES) corkTurn(socket);
     const hasRoom = chunk.length === 0 || socket.write(chunk);
     if (fin) socket.end();
     return hasRoom;

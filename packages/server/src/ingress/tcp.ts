@@ -1,7 +1,9 @@
 import type { Socket } from "node:net";
 import {
+  corkTurn,
   type ErrorCode,
   errorCodeOfReset,
+  LIMITS,
   type MuxStream,
   type OpenMeta,
   ResetCode,
@@ -104,6 +106,7 @@ export class TcpExchange implements StreamHandler {
   onData(chunk: Buffer, fin: boolean): boolean {
     const { socket } = this.#visit;
     this.#bytesOut += chunk.length;
+    if (chunk.length >= LIMITS.DATA_UNCOPIED_BYTES) corkTurn(socket);
     const hasRoom = chunk.length === 0 || socket.write(chunk);
     if (fin) this.#endVisitor();
     return hasRoom;
