@@ -1,5 +1,4 @@
 import type { Duplex } from "node:stream";
-import { Connector } from "../connect/connector.ts";
 import { parseTunnelName } from "../connect/tunnel-name.ts";
 import { TunnelSocket } from "../connect/tunnel-socket.ts";
 import type { ConnectionOptions } from "../types.ts";
@@ -19,7 +18,10 @@ export function createConnection(options: ConnectionOptions): Duplex {
   signal?.throwIfAborted();
   const tunnel = parseTunnelName(name);
   const { way, stateDir } = chooseRelayWay(options, options.token);
-  const connector = new Connector({ ...way, stateDir, userAgent: `ggrok/${CLIENT_VERSION}` });
+  // The command line is in the same file: it must not begin with what only a connection needs.
+  const connector = import("../connect/connector.ts").then(
+    ({ Connector }) => new Connector({ ...way, stateDir, userAgent: `ggrok/${CLIENT_VERSION}` }),
+  );
   const timer = setTimeout(() => {
     const message = `the tunnel ${name} did not answer within ${String(timeoutMs)} ms`;
     socket.destroy(Object.assign(new Error(message), { code: "ETIMEDOUT" }));
@@ -30,11 +32,12 @@ export function createConnection(options: ConnectionOptions): Duplex {
   };
   const socket = new TunnelSocket({
     allowHalfOpen,
-    open: (gone) => connector.open(tunnel, gone),
+    open: async (gone) => await (await connector).open(tunnel, gone),
     onClosed: () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
-      connector.close();
+      // One that could not be made has been told by the socket.
+      connector.then((made) => made.close()).catch(() => {});
     },
   });
   socket.once("connect", () => clearTimeout(timer));

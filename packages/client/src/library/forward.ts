@@ -8,13 +8,14 @@ import { parseTcpTarget } from "../forward/tcp-target.ts";
 import { planUpstream, type UpstreamPlan } from "../forward/upstream-plan.ts";
 import type { TcpPlan } from "../running-tunnel.ts";
 import type { ForwardOptions, Listener } from "../types.ts";
-import { openListener } from "./open-listener.ts";
 
 /**
  * Gives an app that listens somewhere a public URL. Resolves when the relay confirmed it; rejects when trying again
  * cannot help (`error.code`), or at the first failure with `retry: false`.
  */
 export async function forward(options: ForwardOptions): Promise<Listener> {
+  // The command line is in the same file: it must not begin with what only a tunnel needs.
+  const { openListener } = await import("./open-listener.ts");
   if (options.proto === "tcp") {
     const target = parseTcpTarget(String(options.addr));
     return await openListener(target, target.label, { ...options, tcp: tcpPlan(options) });

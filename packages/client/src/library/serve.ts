@@ -4,7 +4,6 @@ import type { AddressInfo } from "node:net";
 import { parseTarget } from "../forward/target.ts";
 import type { FetchHandler, Listener, NodeListener, Servable, ServeOptions } from "../types.ts";
 import { createFetchListener } from "./fetch-listener.ts";
-import { openListener } from "./open-listener.ts";
 
 /**
  * Gives an app of this process a public URL: an `http.Server`, a Node listener, an Express or Fastify app, or a fetch
@@ -25,6 +24,7 @@ export async function serve(app: Servable, options: ServeOptions = {}): Promise<
   const { port, address } = addressOf(server);
   const host = address === "::" || address === "0.0.0.0" ? "localhost" : address;
   try {
+    const { openListener } = await import("./open-listener.ts");
     // The port differs at each start; the tunnel's name is what a chosen address is remembered under.
     return await openListener(
       parseTarget(`${host.includes(":") ? `[${host}]` : host}:${port}`),

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { parseEdits } from "../edit-flags.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { findApi, type HistoryFlags, openHistory } from "../history.ts";
+import type { HistoryFlags } from "../history.ts";
 import type { Io } from "../io.ts";
 import { appendText } from "../visitor-flags.ts";
 
@@ -52,6 +52,7 @@ export function addReplay(program: Command, io: Io, setCode: (code: number) => v
 
 async function runReplay(id: string, flags: ReplayFlags, io: Io): Promise<number> {
   const edit = parseEdits(flags.edit, io.cwd);
+  const { findApi, openHistory } = await import("../history.ts");
   await using history = await openHistory(flags, io);
   const api = await findApi(history, id);
   if (!history.isLive && flags.to === undefined) {

@@ -10,7 +10,7 @@ import type { ApiClient } from "../api-client.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
 import { describeExchange, exchangeSchema, lineOf, rawHead, type Summary, summarySchema } from "../exchange-view.ts";
 import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
-import { findApi, type HistoryFlags, openHistory } from "../history.ts";
+import type { HistoryFlags } from "../history.ts";
 import type { Io } from "../io.ts";
 
 const LIST_PATH = "/api/requests/http";
@@ -95,6 +95,7 @@ function joined<T extends object>(flags: T, parent: { opts(): object } | null): 
 
 async function runList(flags: ListFlags, io: Io): Promise<number> {
   const query = readFilterFlag(flags.filter);
+  const { openHistory } = await import("../history.ts");
   await using history = await openHistory(flags, io);
   const print = (exchange: Summary): void => {
     io.stdout.write(`${flags.json === true ? stringifyForTerminal(exchange) : lineOf(exchange)}\n`);
@@ -148,6 +149,7 @@ async function runShow(id: string, flags: ShowFlags, io: Io): Promise<number> {
   if (flags.part !== undefined && flags.raw !== true) throw new UsageError("--part belongs to --raw");
   if ([flags.raw, flags.as, flags.json].filter((flag) => flag !== undefined).length > 1)
     throw new UsageError("--raw, --as and --json: give one of them");
+  const { findApi, openHistory } = await import("../history.ts");
   await using history = await openHistory(flags, io);
   const api = await findApi(history, id);
   const path = `${LIST_PATH}/${encodeURIComponent(id)}`;
@@ -189,6 +191,7 @@ async function asText(api: ApiClient, path: string, o: { form: string; isLive: b
 
 async function runExport(flags: ExportFlags, io: Io): Promise<number> {
   const query = readFilterFlag(flags.filter);
+  const { openHistory } = await import("../history.ts");
   await using history = await openHistory(flags, io);
   const [first, ...others] = history.apis;
   if (first === undefined) return ExitCode.Unexpected;
@@ -216,6 +219,7 @@ function openPrivate(path: string): number {
 
 async function runImport(file: string, flags: HistoryFlags, io: Io): Promise<number> {
   const har = parseFlag("file", () => readFileSync(resolve(io.cwd, file), "utf8"));
+  const { openHistory } = await import("../history.ts");
   await using history = await openHistory(flags, io);
   const [api] = history.apis;
   if (api === undefined) return ExitCode.Unexpected;
