@@ -11,6 +11,10 @@ import { setup } from "./lib/setup.mjs";
 const FIRST_PORT = 8080;
 const LAST_PORT = 8180;
 const START_TIMEOUT_MS = 20_000;
+const PARENT_LOOK_MS = 500;
+
+// The shell that npm runs this in.
+const parent = process.ppid;
 
 /** The first port from `first` on that nothing listens on, on either loopback family. */
 async function freePort(first) {
@@ -145,6 +149,20 @@ async function settle(program, waiting, stopped) {
   }
 }
 
+/**
+ * Calls back when the shell of `npm start` is gone. A signal that npm alone is sent goes to that shell and no further, and
+ * nobody would be left to end what runs here. Who runs this script without npm may leave it behind on purpose.
+ */
+function watchParent(onGone) {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    onGone();
+  }, PARENT_LOOK_MS);
+  timer.unref();
+}
+
 function parsePort(text) {
   if (text === undefined) return undefined;
   const port = Number(text);
@@ -172,6 +190,9 @@ await main(async () => {
     };
   });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => stop(signal));
+  watchParent(() => {
+    if (!stopping) stop("SIGTERM");
+  });
 
   const demo = appPort === undefined ? await startDemoApp() : undefined;
   try {

@@ -101,6 +101,15 @@ describe("npm start", () => {
     expect(await processesWith(...agent)).toEqual([]);
   });
 
+  it("leaves nothing behind when npm alone is told to end", { timeout: 120_000 }, async () => {
+    await using program = new NpmStart();
+    const url = await program.value("Public address");
+    program.child.kill("SIGTERM");
+    await within(`the end of\n${program.output}`, program.exited, START_MS);
+    expect(await processesWith(`${ROOT}packages/server/`, `--port ${new URL(url).port} --domain`)).toEqual([]);
+    expect(await processesWith(`${ROOT}packages/client/`, `--relay ${url.replace(/\/\/[^.]+\./, "//")} `)).toEqual([]);
+  });
+
   it("brings an app along where there is none", { timeout: 120_000 }, async () => {
     await using program = new NpmStart();
     const url = await program.value("Public address");
