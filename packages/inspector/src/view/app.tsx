@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { commandFor } from "../core/keys.ts";
 import type { PageState } from "../state/page-state.ts";
 import { usePage } from "./context.ts";
@@ -13,7 +13,8 @@ import { StatusBar } from "./status-bar.tsx";
 /** The whole page. */
 export function App(): JSX.Element {
   const page = usePage();
-  useEffect(() => listenToKeys(page), [page]);
+  // Before the first drawing: a key that comes at once counts too.
+  useLayoutEffect(() => listenToKeys(page), [page]);
   const isOpen = page.selectedId.value !== undefined;
   const notice = page.notice.value;
   return (
@@ -39,8 +40,15 @@ export function App(): JSX.Element {
 
 function listenToKeys(page: PageState): () => void {
   const onKey = (event: KeyboardEvent): void => {
-    // A dialog has keys of its own.
-    if (page.dialog.value !== undefined) return;
+    if (page.dialog.value !== undefined) {
+      // The browser would close the dialog at once and say so later; a key in between would find a dialog that is not there.
+      if (event.key === "Escape" && !event.isComposing) {
+        event.preventDefault();
+        page.dialog.value = undefined;
+      }
+      // It has keys of its own.
+      return;
+    }
     const focused = document.activeElement;
     const command = commandFor({
       key: event.key,

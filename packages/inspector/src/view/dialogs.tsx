@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { plural } from "../core/format.ts";
 import { KEYS } from "../core/keys.ts";
 import { qrPath } from "../core/qr.ts";
@@ -48,7 +48,8 @@ function Modal(o: {
 }): JSX.Element {
   const page = usePage();
   const box = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before it is drawn: the next key is the dialog's.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     box.current?.showModal();
     // Not the closing button, which comes first.

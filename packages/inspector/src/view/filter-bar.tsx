@@ -23,7 +23,7 @@ export function FilterBar(): JSX.Element {
         <input
           id={FILTER_TEXT_ID}
           type="search"
-          placeholder="Filter: path, header, address"
+          placeholder="Filter by text"
           aria-label="Text in path, headers or address"
           aria-keyshortcuts="/"
           value={filter.text}
@@ -75,12 +75,12 @@ export function FilterBar(): JSX.Element {
         </select>
       )}
       {isFiltering(filter) && (
-        <>
-          <span class="filter-count" role="status">
+        <span class="filter-result">
+          <span role="status">
             {shown.toLocaleString("en-US")} of {all.toLocaleString("en-US")}
           </span>
           <IconButton icon="close" label="Show all" onClick={() => set(NO_FILTER)} />
-        </>
+        </span>
       )}
     </search>
   );

@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type EditResult, toEdit, withoutFields } from "../core/edit.ts";
 import type { Exchange } from "../core/exchange.ts";
 import { formatBytes } from "../core/format.ts";
@@ -48,7 +48,7 @@ function Editor({ original }: { readonly original: Original }): JSX.Element {
   const [isResigned, setResigned] = useState(exchange.signature !== null);
   const [problem, setProblem] = useState<Extract<EditResult, { problem: string }>>();
   const first = useRef<HTMLInputElement>(null);
-  useEffect(() => first.current?.focus(), []);
+  useLayoutEffect(() => first.current?.focus(), []);
   const newBody = file?.bytes ?? (text === undefined || body === text ? undefined : new TextEncoder().encode(body));
 
   const change = (set: () => void): void => {

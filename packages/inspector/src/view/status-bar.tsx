@@ -93,7 +93,7 @@ function TunnelChip({ tunnel }: { readonly tunnel: Tunnel }): JSX.Element {
   const page = usePage();
   const url = tunnel.public_url;
   return (
-    <li class="tunnel">
+    <li class="tunnel-chip">
       {/^https?:/.test(url) ? (
         <a href={url} target="_blank" rel="noreferrer noopener">
           {url.replace(/^https?:\/\//, "")}
@@ -119,13 +119,13 @@ function TunnelChip({ tunnel }: { readonly tunnel: Tunnel }): JSX.Element {
 
 function HistoryState({ stats }: { readonly stats: StoreStats }): JSX.Element {
   if (stats.store === "none") return <p class="history-state is-warning">Recording is off</p>;
-  const where = stats.store === "memory" ? "in memory only" : "kept on disk";
-  const facts = `${plural(stats.count ?? 0, "exchange")}, ${formatBytes(stats.bytes ?? 0)}, ${where}`;
+  const facts = `${plural(stats.count ?? 0, "exchange")}, ${formatBytes(stats.bytes ?? 0)}`;
   if (!stats.recording) return <p class="history-state is-warning">Recording has stopped: {stats.problem ?? ""}</p>;
   const dropped = stats.dropped ?? 0;
   return (
     <p class="history-state">
       {facts}
+      {stats.store === "memory" ? ", in memory only" : <span class="on-disk">, kept on disk</span>}
       {dropped > 0 && <span class="is-warning">, {plural(dropped, "exchange")} not recorded</span>}
     </p>
   );
