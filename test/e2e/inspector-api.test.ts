@@ -77,6 +77,28 @@ it("answers with a body as bytes that no browser shows", async () => {
   expect(headers["content-security-policy"]).toContain("default-src 'none'");
 });
 
+it("gives many or large messages in several answers, in order and without a gap", async () => {
+  const { id } = await record();
+  const har = (await world.api(`/api/requests/har?ids=${id}`)).json;
+  const sizes = [...Array.from({ length: 15 }, () => 200_000), ...Array.from({ length: 1_100 }, () => 3)];
+  const [entry] = har.log.entries;
+  entry._webSocketMessages = sizes.map((size, i) => ({ type: "send", time: i, opcode: 1, data: "m".repeat(size) }));
+  const headers = { "content-type": "application/json" };
+  const sent = await world.api("/api/requests/har", { method: "POST", headers, body: JSON.stringify(har) });
+  const [imported] = sent.json.ids;
+  const seen: { n: number; size: number }[] = [];
+  const answers: number[] = [];
+  for (let more = true; more; ) {
+    const { json } = await world.api(`/api/requests/http/${imported}/messages?after=${seen.at(-1)?.n ?? 0}`);
+    seen.push(...json.messages);
+    answers.push(json.messages.length);
+    more = json.more;
+  }
+  expect(seen.map(({ n, size }) => [n, size])).toEqual(sizes.map((size, i) => [i + 1, size]));
+  expect(answers.length).toBeGreaterThan(2);
+  expect(Math.max(...answers)).toBe(1_000);
+});
+
 it("writes nothing of what is to be redacted, and says so", async () => {
   const body = '{"user":"a","password":"hunter2"}';
   const head = world.head(

@@ -44,7 +44,7 @@ it("has commands, and each does what the page says", async () => {
   expect(JSON.parse(saidBy("/api/requests/http/ID")).request.header_list).toContain("Content-Length");
   expect(saidBy("/api/requests/http/ID/request-body")).toBe("hello");
   expect(saidBy("/api/requests/http/ID/response-body?decoded=1")).toBe("ok");
-  expect(JSON.parse(saidBy("/api/requests/http/ID/messages"))).toEqual({ messages: [] });
+  expect(JSON.parse(saidBy("/api/requests/http/ID/messages"))).toEqual({ messages: [], more: false });
   expect(saidBy("/api/requests/http/ID/curl")).toMatch(/^curl /);
   expect(JSON.parse(saidBy("/api/requests/har?ids=ID")).log.entries).toHaveLength(1);
   expect(JSON.parse(saidBy("/api/tunnels")).tunnels[0].public_url).toBe(`http://${world.host}`);

@@ -2,7 +2,7 @@ import { GgrokError, getField } from "@ggrok/protocol";
 import type { ApiCall, Route } from "./api-route.ts";
 import { describeMessage, describeWhole, EXCHANGES_PATH, RAW_BYTES_MAX, summarize } from "./api-shapes.ts";
 import { decodeBody } from "./decode-body.ts";
-import type { BodySide, ExchangeRecord } from "./exchange-record.ts";
+import type { BodySide, ExchangeRecord, RecordedMessage } from "./exchange-record.ts";
 import type { ExchangeStore } from "./exchange-store.ts";
 import { FILTER_NAMES, type Filter, parseFilter } from "./filter.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
@@ -11,6 +11,10 @@ import { INSPECTOR_LIMITS } from "./limits.ts";
 const LIST_DEFAULT = 50;
 /** How many messages one answer has at most. */
 const MESSAGES_PER_ANSWER = 1_000;
+/** How many bytes of them: to write more as JSON would hold the tunnels up. */
+const MESSAGE_BYTES_PER_ANSWER = 1_048_576;
+/** How many messages are read at a time. */
+const MESSAGES_PER_READ = 8;
 
 /** Recorded exchanges: list, detail, bodies, messages, delete. */
 export function createExchangeRoutes(store: ExchangeStore): Route[] {
@@ -56,8 +60,8 @@ export function createExchangeRoutes(store: ExchangeStore): Route[] {
       path: `${EXCHANGES_PATH}/*/messages`,
       run: ({ answer, query, parts: [id = ""] }) => {
         find(id);
-        const messages = store.messages(id, readNumber(query, "after") ?? 0, MESSAGES_PER_ANSWER);
-        answer.json(200, { messages: messages.map(describeMessage) });
+        const { messages, hasMore } = readMessages(store, id, readNumber(query, "after") ?? 0);
+        answer.json(200, { messages: messages.map(describeMessage), more: hasMore });
       },
     },
     {
@@ -78,6 +82,22 @@ export function createExchangeRoutes(store: ExchangeStore): Route[] {
       },
     },
   ];
+}
+
+function readMessages(
+  store: ExchangeStore,
+  id: string,
+  after: number,
+): { messages: readonly RecordedMessage[]; hasMore: boolean } {
+  const messages: RecordedMessage[] = [];
+  let bytes = 0;
+  while (messages.length < MESSAGES_PER_ANSWER && bytes < MESSAGE_BYTES_PER_ANSWER) {
+    const read = store.messages(id, messages.at(-1)?.n ?? after, MESSAGES_PER_READ);
+    messages.push(...read);
+    if (read.length < MESSAGES_PER_READ) return { messages, hasMore: false };
+    for (const { data } of read) bytes += data.length;
+  }
+  return { messages, hasMore: true };
 }
 
 /** @throws GgrokError when there is none */

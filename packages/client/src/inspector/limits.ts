@@ -19,7 +19,7 @@ export const INSPECTOR_LIMITS = {
   /** Bytes that are written at once rather than at the end of the interval: a few milliseconds of the disk. */
   FLUSH_BYTES: 4_194_304,
   /** How long a record may wait to be written. With the time of writing it stays below 100 ms. */
-  FLUSH_INTERVAL_MS: 80,
+  FLUSH_INTERVAL_MS: 60,
   /** Bytes kept of a WebSocket message or an event: what people read. */
   MESSAGE_BYTES_MAX: 262_144,
   /** Messages kept of one exchange: a chatty socket must not push all other exchanges out. */

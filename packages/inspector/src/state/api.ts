@@ -48,9 +48,12 @@ export class Api {
     return await this.#json(pathOf(id), signal);
   }
 
-  async messages(id: string, after: number, signal?: AbortSignal): Promise<StreamMessage[]> {
-    const answer = await this.#json<{ messages: StreamMessage[] }>(`${pathOf(id)}/messages?after=${after}`, signal);
-    return answer.messages;
+  messages(
+    id: string,
+    after: number,
+    signal?: AbortSignal,
+  ): Promise<{ readonly messages: readonly StreamMessage[]; readonly more: boolean }> {
+    return this.#json(`${pathOf(id)}/messages?after=${after}`, signal);
   }
 
   async body(

@@ -9,6 +9,8 @@ import { VirtualList } from "./virtual-list.tsx";
 /** Pixels; the style sheet has the same. */
 const ROW_HEIGHT = 30;
 
+const LIST_VERDICTS = { valid: "signed", invalid: "invalid", skew: "clock skew", unknown: "not checked" } as const;
+
 /** The exchanges, newest first. */
 export function ExchangeList(): JSX.Element {
   const page = usePage();
@@ -132,9 +134,7 @@ function Tags({ row }: { readonly row: Summary }): JSX.Element {
       {row.kind === "upgrade" && <span class="tag">upgrade</span>}
       {row.replay_of !== null && <span class="tag">replay</span>}
       {row.imported && <span class="tag">imported</span>}
-      {verdict !== undefined && (
-        <span class={`tag verdict-${verdict}`}>{verdict === "valid" ? "signed" : verdict}</span>
-      )}
+      {verdict !== undefined && <span class={`tag verdict-${verdict}`}>{LIST_VERDICTS[verdict]}</span>}
     </>
   );
 }

@@ -11,8 +11,6 @@ import { VirtualList } from "./virtual-list.tsx";
 
 /** Pixels; the style sheet has the same. */
 const ROW_HEIGHT = 28;
-/** Messages one answer of the agent has at most. */
-const ANSWER_MESSAGES = 1_000;
 /** Bytes of a message that its line shows. */
 const PREVIEW_BYTES = 240;
 
@@ -61,11 +59,11 @@ function useMessages(id: string): { messages: readonly StreamMessage[]; problem:
     const asking = new AbortController();
     const ask = async (): Promise<void> => {
       for (;;) {
-        const more = await page.api.messages(id, last.current, asking.signal);
-        if (asking.signal.aborted || more.length === 0) return;
-        last.current = more.at(-1)?.n ?? last.current;
-        setMessages((known) => [...known, ...more]);
-        if (more.length < ANSWER_MESSAGES) return;
+        const { messages: next, more } = await page.api.messages(id, last.current, asking.signal);
+        if (asking.signal.aborted || next.length === 0) return;
+        last.current = next.at(-1)?.n ?? last.current;
+        setMessages((known) => [...known, ...next]);
+        if (!more) return;
       }
     };
     ask().then(
