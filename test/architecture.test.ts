@@ -41,7 +41,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["bin.ts"],
   ],
   client: [
-    ["errors.ts", "stream-duplex.ts", "types.ts", "version.ts"],
+    ["errors.ts", "join.ts", "stream-duplex.ts", "types.ts", "version.ts"],
     ["config/"],
     // Also how the agent gets to the relay through someone else's proxy.
     ["proxy/"],

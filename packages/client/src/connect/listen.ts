@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ListenAddress } from "../config/values.ts";
-import { breakOff, join } from "./join.ts";
+import { breakOff, join } from "../join.ts";
 
 /** A local address whose connections go to a TCP tunnel. */
 export interface TunnelListener {

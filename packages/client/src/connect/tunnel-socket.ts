@@ -1,6 +1,6 @@
 import type { AddressInfo } from "node:net";
 import { Duplex } from "node:stream";
-import { breakOff } from "./join.ts";
+import { breakOff } from "../join.ts";
 
 /** What a {@link TunnelSocket} is made of. */
 export interface TunnelSocketOptions {

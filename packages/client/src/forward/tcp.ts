@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { corkTurn, LIMITS, type MuxStream, ResetCode, type StreamHandler, type TcpOpenHead } from "@ggrok/protocol";
+import { breakOff } from "../join.ts";
 import { createDial, type Dial } from "./dial.ts";
 import { errorCode, resetCodeOfError } from "./failure.ts";
 import { IdleTimer } from "./idle-timer.ts";
@@ -84,7 +85,7 @@ class TcpConnection implements StreamHandler {
     if (timeoutMs !== undefined) this.#timer = new IdleTimer(timeoutMs, () => this.#onIdle());
     dial({ allowHalfOpen: true }, (error, socket) => {
       if (socket === undefined) this.fail(resetCodeOfError(error), errorCode(error));
-      else if (this.#isOver) cut(socket);
+      else if (this.#isOver) breakOff(socket);
       else this.#onConnect(socket);
     });
   }
@@ -117,7 +118,7 @@ class TcpConnection implements StreamHandler {
 
   onReset(): void {
     this.#settle(ResetCode.VisitorLeft);
-    if (this.#socket !== undefined) cut(this.#socket);
+    if (this.#socket !== undefined) breakOff(this.#socket);
   }
 
   // ---- the app
@@ -166,7 +167,7 @@ class TcpConnection implements StreamHandler {
     if (this.#isOver) return;
     this.#o.stream.reset(code, { message });
     this.#settle(code);
-    if (this.#socket !== undefined) cut(this.#socket);
+    if (this.#socket !== undefined) breakOff(this.#socket);
   }
 
   #settle(reset: ResetCode | undefined): void {
@@ -175,9 +176,4 @@ class TcpConnection implements StreamHandler {
     this.#timer?.stop();
     this.#onEnd(reset);
   }
-}
-
-/** A reset, since FIN would tell the app that the visitor had finished. */
-function cut(socket: Socket): void {
-  if (!socket.destroyed) socket.resetAndDestroy();
 }

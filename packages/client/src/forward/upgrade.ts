@@ -1,7 +1,5 @@
 import { type ClientRequest, type IncomingMessage, request as openRequest } from "node:http";
-import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { TLSSocket } from "node:tls";
 import {
   getField,
   type HeaderList,
@@ -10,6 +8,7 @@ import {
   type StreamHandler,
   type StreamReset,
 } from "@ggrok/protocol";
+import { breakOff } from "../join.ts";
 import { Answer } from "./answer.ts";
 import type { Dial } from "./dial.ts";
 import type { Exchange } from "./exchange.ts";
@@ -151,14 +150,8 @@ export class UpgradeExchange implements StreamHandler {
     this.#timer?.stop();
     settle();
     if (this.#socket === undefined) this.#request.destroy();
-    else cut(this.#socket);
+    else breakOff(this.#socket);
   }
-}
-
-/** Ends a byte channel that did not come to its end: with RST, since FIN would tell the app that the visitor had finished. */
-function cut(socket: Duplex): void {
-  if (socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
-  else socket.destroy();
 }
 
 /** Upgrade and Connection belong to this hop too: it asks for the same switch. */

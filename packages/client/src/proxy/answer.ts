@@ -1,7 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { TLSSocket } from "node:tls";
 import type { GgrokError } from "@ggrok/protocol";
 import { PROXY_LIMITS } from "./limits.ts";
 
@@ -47,11 +45,4 @@ export function endGently(socket: Duplex, last?: Buffer | string): void {
   if (last === undefined) socket.end();
   else socket.end(last);
   socket.resume();
-}
-
-/** Ends a connection that did not come to its end: by a reset, since FIN would look like one. */
-export function cut(socket: Duplex): void {
-  if (socket.destroyed) return;
-  if (socket instanceof Socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
-  else socket.destroy(new Error("the other side broke off"));
 }

@@ -1,7 +1,8 @@
 import { type ClientRequest, type IncomingMessage, request as openRequest, type ServerResponse } from "node:http";
 import { pipeline } from "node:stream";
 import { GgrokError, getFields, removeHopByHop } from "@ggrok/protocol";
-import { answerFailure, cut } from "./answer.ts";
+import { breakOff } from "../join.ts";
+import { answerFailure } from "./answer.ts";
 import type { Credentials } from "./credentials.ts";
 import { beginExchange, type OnProxyExchange } from "./exchange-log.ts";
 import type { Exits } from "./exits.ts";
@@ -35,7 +36,7 @@ export async function serveRequest(request: IncomingMessage, response: ServerRes
   const fail = (cause: unknown): void => {
     const error = toGgrokError(cause);
     report({ status: error.status, error: error.code, ...count });
-    if (response.headersSent) cut(request.socket);
+    if (response.headersSent) breakOff(request.socket);
     else if (!response.destroyed) answerFailure(response, error);
     request.resume();
   };
@@ -154,7 +155,7 @@ class Relaying {
     });
     pipeline(answer, this.#response, (error) => {
       // A body that broke off must not look complete to the client.
-      if (error) cut(this.#request.socket);
+      if (error) breakOff(this.#request.socket);
       if (error || !this.#request.complete) upstream.destroy();
       if (!this.#request.complete) this.#request.resume();
     });

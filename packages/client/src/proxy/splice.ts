@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { cut } from "./answer.ts";
+import { join } from "../join.ts";
 
 /** What went through a joined pair of connections. */
 export interface SpliceCount {
@@ -7,10 +7,7 @@ export interface SpliceCount {
   bytesOut: number;
 }
 
-/**
- * Joins two connections until both have ended. Each direction ends on its own; where one side breaks off, the other
- * breaks off too.
- */
+/** Joins two connections until both have ended, and counts. */
 export function splice(client: Duplex, upstream: Duplex): Promise<SpliceCount> {
   const count: SpliceCount = { bytesIn: 0, bytesOut: 0 };
   client.on("data", (chunk: Buffer) => {
@@ -19,20 +16,9 @@ export function splice(client: Duplex, upstream: Duplex): Promise<SpliceCount> {
   upstream.on("data", (chunk: Buffer) => {
     count.bytesOut += chunk.length;
   });
-  const done = Promise.all([ended(client, upstream), ended(upstream, client)]);
-  client.pipe(upstream);
-  upstream.pipe(client);
+  const done = join(client, upstream);
+  // They may have been stopped behind the request and its answer.
+  client.resume();
+  upstream.resume();
   return done.then(() => count);
-}
-
-function ended(side: Duplex, other: Duplex): Promise<void> {
-  return new Promise((resolve) => {
-    side.on("error", () => {});
-    const onClose = (): void => {
-      if (!side.readableEnded || !side.writableFinished) cut(other);
-      resolve();
-    };
-    if (side.destroyed) onClose();
-    else side.once("close", onClose);
-  });
 }

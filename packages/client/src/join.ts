@@ -32,9 +32,14 @@ export function join(a: Duplex, b: Duplex): Promise<Error | undefined> {
   return Promise.all([carry(a, b), carry(b, a)]).then(() => failure);
 }
 
-/** Breaks a channel so that the other end sees it: by RST where there is one. */
+/**
+ * Ends a byte channel that did not come to its end so that the other side sees it: by RST where there is one, since FIN would
+ * say that all has been said.
+ */
 export function breakOff(channel: Duplex): void {
   if (channel.destroyed) return;
-  if (channel instanceof Socket && channel.constructor === Socket) channel.resetAndDestroy();
+  // TCP alone has a reset. Node throws for the asking at a Unix socket, and TLS is a layer of its own above it.
+  const isTcp = channel instanceof Socket && channel.constructor === Socket && channel.remoteFamily !== undefined;
+  if (isTcp) channel.resetAndDestroy();
   else channel.destroy();
 }
