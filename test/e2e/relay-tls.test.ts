@@ -48,6 +48,7 @@ class World implements AsyncDisposable {
       ...more,
     });
     world.#app = await App.start((req, res) => {
+      if (req.url === "/unread") return;
       const hash = createHash("sha256");
       req.on("data", (chunk: Buffer) => hash.update(chunk));
       req.on("end", () =>
@@ -239,6 +240,29 @@ describe("a relay with certificates of its own", () => {
     for await (const chunk of socket) text += String(chunk);
     expect(text).toContain('"proto":"https","for":"192.0.2.1"');
     // Whoever comes without the header speaks for itself.
+    expect((await world.ask(Buffer.from("x"))).proto).toBe("https");
+  });
+
+  it("notices a visitor who resets while nothing of the upload is read", async () => {
+    await using world = await World.start();
+    const raw = connectPlain(world.port, "127.0.0.1");
+    world.own(raw);
+    const socket = connect({ socket: raw, servername: "shop.localhost", rejectUnauthorized: false });
+    await once(socket, "secureConnect", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    socket.on("error", () => {});
+    socket.write("POST /unread HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 100000000\r\n\r\n");
+    socket.write(Buffer.alloc(50_000_000));
+    let before = -1;
+    await world.until("the upload to stand still", async () => {
+      const sent = raw.bytesWritten - raw.writableLength;
+      const isStill = sent === before && sent > 100_000;
+      before = sent;
+      await delay(250);
+      return isStill;
+    });
+    expect(world.log).not.toContain("/unread");
+    raw.resetAndDestroy();
+    await world.until("the end of the exchange in the log", () => world.log.includes("/unread"));
     expect((await world.ask(Buffer.from("x"))).proto).toBe("https");
   });
 

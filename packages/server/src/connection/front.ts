@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import { RELAY_LIMITS } from "../limits.ts";
+import { setCarrier } from "./carrier.ts";
 import type { Certificates } from "./certificates.ts";
 import { setPeerAddress } from "./peer-address.ts";
 import { readProxyHeader } from "./proxy-header.ts";
@@ -28,7 +29,7 @@ export class ConnectionFront {
   readonly #tls: Server | undefined;
   readonly #waiting = new Map<
     string,
-    { readonly source: Source | undefined; readonly pass: (socket: Socket) => void }
+    { readonly carrier: Socket; readonly source: Source | undefined; readonly pass: (socket: Socket) => void }
   >();
 
   constructor(options: FrontOptions) {
@@ -72,7 +73,7 @@ export class ConnectionFront {
 
   #encrypt(tls: Server, socket: Socket, source: Source | undefined, pass: (socket: Socket) => void): void {
     const key = peerKey(socket);
-    this.#waiting.set(key, { source, pass });
+    this.#waiting.set(key, { carrier: socket, source, pass });
     socket.once("close", () => this.#waiting.delete(key));
     tls.emit("connection", socket);
   }
@@ -92,6 +93,7 @@ export class ConnectionFront {
         socket.destroy();
         return;
       }
+      setCarrier(socket, waiting.carrier);
       if (waiting.source !== undefined) setPeerAddress(socket, waiting.source);
       waiting.pass(socket);
     });

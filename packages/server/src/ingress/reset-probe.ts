@@ -1,13 +1,14 @@
 import type { Socket } from "node:net";
+import { carrierOf } from "../connection/carrier.ts";
 import type { Stallable, StallWatch } from "./stall-watch.ts";
 
 /**
  * Finds out whether a connection that is not read has been reset: a write of no bytes sends nothing, and fails where the
- * kernel knows that the other end is gone. What waits to be written finds out by itself. A connection whose TLS ends here
- * does not pass the write on: its reset is noticed when it is read again.
+ * kernel knows that the other end is gone. What waits to be written finds out by itself. An encrypted connection does not
+ * pass such a write on, so the one below it is asked.
  */
 export function probeReset(socket: Socket): void {
-  if (socket.writable && socket.writableLength === 0) socket.write("");
+  if (socket.writable && socket.writableLength === 0) carrierOf(socket).write("");
 }
 
 /** Looks after a connection while it is paused: without reading nothing else says that nobody is there any more. */
