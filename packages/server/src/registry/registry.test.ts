@@ -2,8 +2,9 @@ import type { ErrorCode, HttpOpenHead, MuxStream, SessionState, StreamHandler } 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createLogger } from "../observability/logger.ts";
 import { MemoryStore } from "../store/memory.ts";
+import type { BindOutcome } from "./bind-outcome.ts";
 import type { Owner, StreamOpener } from "./endpoint.ts";
-import { type BindOutcome, type BindWish, Registry } from "./registry.ts";
+import { type BindWish, Registry } from "./registry.ts";
 import { Reservations } from "./reservations.ts";
 import type { BindRights } from "./rights.ts";
 

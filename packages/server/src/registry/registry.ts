@@ -1,17 +1,18 @@
-import type { ErrorCode } from "@ggrok/protocol";
-import { customAlphabet } from "nanoid";
 import type { VisitorRules } from "../gate/rules.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import { type Logger, logEvent } from "../observability/logger.ts";
+import { AbsentPlaces } from "./absent-places.ts";
+import { type BindOutcome, refusal, refuseHeld } from "./bind-outcome.ts";
+import { type DrawnPlace, drawPlace } from "./draw-place.ts";
 import { Endpoint, type Member, type Owner, rulesKeyOf } from "./endpoint.ts";
 import { EndpointTable } from "./endpoint-table.ts";
-import { chooseName } from "./generated-name.ts";
 import { ANY_HOST, isBindable, type NameRules, namesOfPlace, type Place, parseWanted, urlOfPlace } from "./names.ts";
-import { type BindDecision, type BindRequest, claimOf, decideBind, type Refusal, recordChange } from "./ownership.ts";
-import { Parking, ParkingSpot, type ParkTag } from "./parking.ts";
+import { type BindDecision, type BindRequest, claimOf, decideBind, recordChange } from "./ownership.ts";
+import { Parking, type ParkTag } from "./parking.ts";
 import type { Ports } from "./ports.ts";
+import { probeOwners } from "./probe-owners.ts";
 import { RegistryRoute, type RouteSource } from "./registry-route.ts";
-import { isAnonymousOwner, type Reservations, type UsedPlace } from "./reservations.ts";
+import type { Reservations, UsedPlace } from "./reservations.ts";
 import type { ParkResult, Route, Router } from "./route.ts";
 import { isTcpPlace, parseWantedTcp, TCP_PREFIX, tcpHostOf, tcpPlace, type WantedTcp } from "./tcp-place.ts";
 import { TcpRegistryRoute, type TcpRoute, type TcpRouter } from "./tcp-route.ts";
@@ -33,11 +34,6 @@ export interface BindWish {
   readonly visitors?: VisitorRules;
 }
 
-/** The answer to a bind. */
-export type BindOutcome =
-  | { readonly bound: { url: string; claim: number; portUrl?: string } }
-  | { readonly refused: { code: ErrorCode; message: string; holder: string | undefined } };
-
 /** What the registry needs. */
 export interface RegistryDeps {
   readonly names: NameRules;
@@ -55,9 +51,6 @@ export interface RegistryDeps {
   readonly drawName?: () => string;
 }
 
-// 36^10 is above 2^51: nobody guesses a name, and two agents hardly ever draw the same.
-const generateName = customAlphabet("abcdefghijklmnopqrstuvwxyz0123456789", 10);
-
 // Members may change while their PINGs are out; after so many rounds the answer is "held".
 const MAX_PROBE_ROUNDS = 4;
 
@@ -67,14 +60,12 @@ export class Registry implements Router, RouteSource, TcpRouter {
   readonly #deps: RegistryDeps;
   readonly #table = new EndpointTable();
   readonly #owned = new Map<Owner, Map<number, Endpoint>>();
-  readonly #startSpot = new ParkingSpot();
-  readonly #reservedSpots = new Map<string, ParkingSpot>();
-  readonly #startedAt: number;
+  readonly #absent: AbsentPlaces;
 
   constructor(deps: RegistryDeps) {
     this.#deps = deps;
     this.parking = deps.parking ?? new Parking();
-    this.#startedAt = deps.now();
+    this.#absent = new AbsentPlaces(deps, this.parking);
   }
 
   /** Everything that is bound or held. */
@@ -93,8 +84,8 @@ export class Registry implements Router, RouteSource, TcpRouter {
 
   find(host: string, target: string): Route | undefined {
     const isKnown = this.#table.locate(host, target) !== undefined;
-    const isExpected = isKnown || (this.#startHoldLeft() > 0 && isBindable(host, this.#deps.names));
-    if (!isExpected && !this.#isReserved(host, target)) return undefined;
+    const isExpected = isKnown || (this.#absent.isStarting && isBindable(host, this.#deps.names));
+    if (!isExpected && !this.#absent.isReserved(host, target)) return undefined;
     return new RegistryRoute({ host, target }, this);
   }
 
@@ -104,7 +95,7 @@ export class Registry implements Router, RouteSource, TcpRouter {
     if (host === undefined) return undefined;
     const isExpected =
       this.#table.locate(host, TCP_PREFIX) !== undefined ||
-      (this.#table.at(host).length === 0 && (this.#startHoldLeft() > 0 || this.#isReserved(host, TCP_PREFIX)));
+      (this.#table.at(host).length === 0 && (this.#absent.isStarting || this.#absent.isReserved(host, TCP_PREFIX)));
     return isExpected ? new TcpRegistryRoute(host, namesOfPlace(tcpPlace(host), names), this) : undefined;
   }
 
@@ -117,25 +108,8 @@ export class Registry implements Router, RouteSource, TcpRouter {
     const endpoint = this.locate(tag);
     if (endpoint?.canOpen === true) return Promise.resolve("ready");
     if (endpoint?.isOnline === true) return Promise.resolve("full");
-    const wait = (spot: ParkingSpot, timeoutMs: number): Promise<ParkResult> =>
-      this.parking.park(spot, { ...tag, bytes, signal, timeoutMs });
-    if (endpoint !== undefined) return wait(endpoint.spot, this.#deps.parkMs);
-    if (this.#isReserved(tag.host, tag.target)) return this.#parkReserved(tag.host, wait);
-    return wait(this.#startSpot, Math.min(this.#deps.parkMs, this.#startHoldLeft()));
-  }
-
-  /** Every reserved host has a spot of its own: one absent app must not use up the places of the others. */
-  async #parkReserved(
-    host: string,
-    wait: (spot: ParkingSpot, timeoutMs: number) => Promise<ParkResult>,
-  ): Promise<ParkResult> {
-    const spot = this.#reservedSpots.get(host) ?? new ParkingSpot();
-    this.#reservedSpots.set(host, spot);
-    try {
-      return await wait(spot, this.#deps.parkMs);
-    } finally {
-      if (spot.waiters.size === 0 && this.#reservedSpots.get(host) === spot) this.#reservedSpots.delete(host);
-    }
+    if (endpoint === undefined) return this.#absent.park(tag, bytes, signal);
+    return this.parking.park(endpoint.spot, { ...tag, bytes, signal, timeoutMs: this.#deps.parkMs });
   }
 
   /** Decides a bind by the ownership table, asking a living holder where the table wants to know. */
@@ -178,9 +152,9 @@ export class Registry implements Router, RouteSource, TcpRouter {
       if (notFree !== undefined) return notFree;
       const endpoint = this.#table.get(place);
       const decision = decideBind(endpoint?.record(answers), request, this.#deps.now());
-      if (decision.action === "refuse") return this.#refuse(decision.why, endpoint, owner);
+      if (decision.action === "refuse") return refuseHeld(decision.why, endpoint, owner);
       if (decision.action === "join" && endpoint !== undefined && !this.#admitsRules(endpoint, owner, wish))
-        return this.#refuse("rules-differ", endpoint, owner);
+        return refuseHeld("rules-differ", endpoint, owner);
       if (decision.action !== "probe") {
         const notMine = this.#claim(owner, place, isGenerated);
         if (notMine !== undefined) return notMine;
@@ -197,10 +171,10 @@ export class Registry implements Router, RouteSource, TcpRouter {
         const outcome = this.#settle(place, endpoint, member, decision);
         return wish.tcp === undefined ? outcome : await this.#addPort(outcome, member, wanted.port);
       }
-      await probe(endpoint?.members ?? [], answers);
+      await probeOwners(endpoint?.members ?? [], answers);
       if (owner.isClosed) return refusal("ERR_GGROK_SESSION_LOST", "the session ended while the holder was asked");
     }
-    return this.#refuse("held", this.#table.get(place), owner);
+    return refuseHeld("held", this.#table.get(place), owner);
   }
 
   /** Whether an owner has any endpoint. */
@@ -228,7 +202,7 @@ export class Registry implements Router, RouteSource, TcpRouter {
 
   /** Ends every wait: the relay goes down. */
   releaseParked(): void {
-    for (const spot of [this.#startSpot, ...this.#reservedSpots.values()]) this.parking.release(spot, "offline");
+    this.#absent.release("offline");
     for (const endpoint of this.#table.all()) this.parking.release(endpoint.spot, "offline");
   }
 
@@ -264,8 +238,7 @@ export class Registry implements Router, RouteSource, TcpRouter {
       `${endpoint.url} bound`,
     );
     this.parking.release(endpoint.spot, "ready");
-    for (const spot of [this.#startSpot, ...this.#reservedSpots.values()])
-      this.parking.release(spot, "ready", (tag) => this.#table.locate(tag.host, tag.target) === endpoint);
+    this.#absent.release("ready", (tag) => this.locate(tag) === endpoint);
     return { bound: { url: endpoint.url, claim } };
   }
 
@@ -291,27 +264,8 @@ export class Registry implements Router, RouteSource, TcpRouter {
     return { bound: { ...outcome.bound, portUrl: `tcp://${relayHost}:${String(port)}` } };
   }
 
-  #refuse(why: Refusal | "rules-differ", endpoint: Endpoint | undefined, owner: Owner): BindOutcome {
-    const url = endpoint?.url ?? "the name";
-    const holder = why === "other-token" ? undefined : endpoint?.members[0]?.owner.label;
-    const by = holder ?? "another agent";
-    const isAnonymous = endpoint?.members.some((member) => isAnonymousOwner(member.owner.principal)) === true;
-    if (why === "older-claim")
-      return refusal("ERR_GGROK_TAKEN_OVER", `${url} was taken over by ${by}, which was started later`, holder);
-    const reasons: Readonly<Record<Exclude<Refusal, "older-claim"> | "rules-differ", string>> = {
-      "rules-differ": `${url} is shared with ${by}, which has other rules for visitors: those who pool need the same flags`,
-      "other-token": isAnonymous
-        ? `${url} belongs to another agent, and without a token nobody can show that it is the same owner's: --takeover and --pooling-enabled work between agents with one token`
-        : `${url} belongs to another token`,
-      "pooling-differs": `${url} is held by ${by}, and pooling must be on for both or for neither`,
-      held: `${url} is held by ${by}, which is online; take it with --takeover or share it with --pooling-enabled`,
-      frozen: `${url} changed hands too often between ${by} and ${owner.label}; ${by} keeps it for a minute`,
-    };
-    return refusal("ERR_GGROK_NAME_TAKEN", reasons[why], holder);
-  }
-
   /** A place for an agent that asked for none; undefined when its token leaves the choice to it. */
-  #choosePlace(owner: Owner, { bind, tcp }: BindWish): { place: Place; isGenerated: boolean } | undefined {
+  #choosePlace(owner: Owner, { bind, tcp }: BindWish): DrawnPlace | undefined {
     // A process whose `bound` was lost asks again with the same number and must get the same name.
     for (const [other, owned] of this.#owned) {
       const endpoint = owned.get(bind);
@@ -319,17 +273,13 @@ export class Registry implements Router, RouteSource, TcpRouter {
       if (endpoint.members.some((member) => member.owner === other && member.bind === bind && member.isGenerated))
         return { place: endpoint.place, isGenerated: true };
     }
-    const draw = this.#deps.drawName ?? generateName;
-    for (;;) {
-      const chosen = chooseName(owner.rights.nameGlobs, draw);
-      if (chosen === undefined) return undefined;
-      const { domain } = this.#deps.names;
-      const host = chosen.name.includes(".") || domain === undefined ? chosen.name : `${chosen.name}.${domain}`;
-      const place = { host, prefix: tcp === undefined ? "" : TCP_PREFIX };
-      if (!chosen.isRandom) return { place, isGenerated: false };
-      if (this.#table.at(host).length === 0 && !this.#deps.reservations.isTaken(place))
-        return { place, isGenerated: true };
-    }
+    return drawPlace({
+      globs: owner.rights.nameGlobs,
+      isTcp: tcp !== undefined,
+      domain: this.#deps.names.domain,
+      isFree: (place) => this.#table.at(place.host).length === 0 && !this.#deps.reservations.isTaken(place),
+      ...(this.#deps.drawName !== undefined && { draw: this.#deps.drawName }),
+    });
   }
 
   #checkRights(owner: Owner, place: Place): BindOutcome | undefined {
@@ -348,7 +298,7 @@ export class Registry implements Router, RouteSource, TcpRouter {
     const other = this.#table
       .at(place.host)
       .find(({ members }) => members.some((member) => member.owner.principal !== owner.principal));
-    return other === undefined ? undefined : this.#refuse("other-token", other, owner);
+    return other === undefined ? undefined : refuseHeld("other-token", other, owner);
   }
 
   #claim(owner: Owner, place: Place, isGenerated: boolean): BindOutcome | undefined {
@@ -365,16 +315,6 @@ export class Registry implements Router, RouteSource, TcpRouter {
     } catch (error) {
       this.#deps.logger.error({ err: error }, "the store failed; a name was not given");
       return refusal("ERR_GGROK_INTERNAL", "the relay could not write down who owns the name");
-    }
-  }
-
-  /** A store that fails must not take requests down with it. */
-  #isReserved(host: string, target: string): boolean {
-    try {
-      return this.#deps.reservations.isKnown(host, target);
-    } catch (error) {
-      this.#deps.logger.error({ err: error }, "the store failed; a name is taken for unknown");
-      return false;
     }
   }
 
@@ -434,27 +374,6 @@ export class Registry implements Router, RouteSource, TcpRouter {
       return [{ place, owner: member.owner.principal, isGenerated: member.isGenerated }];
     });
   }
-
-  #startHoldLeft(): number {
-    return this.#startedAt + this.#deps.holdMs - this.#deps.now();
-  }
-}
-
-async function probe(members: readonly Member[], answers: Map<Owner, boolean>): Promise<void> {
-  await Promise.all(
-    members.map(async ({ owner }) => {
-      if (owner.isAway || answers.has(owner)) return;
-      const answered = await owner.session.ping(RELAY_LIMITS.holderPingTimeoutMs).then(
-        () => true,
-        () => false,
-      );
-      answers.set(owner, answered);
-    }),
-  );
-}
-
-function refusal(code: ErrorCode, message: string, holder?: string): BindOutcome {
-  return { refused: { code, message, holder } };
 }
 
 function hostOf(authority: string): string {

@@ -10,8 +10,9 @@ import { grantSchema } from "../store/grant.ts";
 import { MemoryStore } from "../store/memory.ts";
 import { SqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
+import type { BindOutcome } from "./bind-outcome.ts";
 import type { Owner } from "./endpoint.ts";
-import { type BindOutcome, Registry } from "./registry.ts";
+import { Registry } from "./registry.ts";
 import { Reservations } from "./reservations.ts";
 
 const DAY = 86_400_000;
