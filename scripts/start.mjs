@@ -56,8 +56,9 @@ function start(name, script, args, onLine) {
   });
   let isPortTaken = false;
   createInterface({ input: child.stderr }).on("line", (line) => {
-    if (line.includes("EADDRINUSE")) isPortTaken = true;
-    else console.error(`[${name}] ${line}`);
+    isPortTaken ||= line.includes("EADDRINUSE");
+    // Another port is tried, and nobody has to do what these lines say.
+    if (!isPortTaken) console.error(`[${name}] ${line}`);
   });
   createInterface({ input: child.stdout }).on("line", (line) => {
     let event;

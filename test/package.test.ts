@@ -130,6 +130,18 @@ describe("the packed agent", () => {
     expect(fastest).toBeLessThan(BUDGET.startMs);
   });
 
+  it("says how to get the relay where --local finds none", { timeout: TEST_TIMEOUT_MS }, async () => {
+    const alone = join(folder, "alone");
+    await mkdir(alone);
+    await run("tar", ["-xf", tarball, "-C", alone]);
+    const bin = join(alone, "package", "bin", "ggrok.js");
+    const failed: unknown = await run(process.execPath, [bin, "http", "3000", "--local"], {
+      cwd: alone,
+      env: { PATH: "/usr/bin:/bin", HOME: alone, XDG_CONFIG_HOME: alone, XDG_STATE_HOME: alone },
+    }).catch((error: unknown) => error);
+    expect(failed).toMatchObject({ code: 3, stdout: "", stderr: expect.stringContaining("npx @ggrok/server") });
+  });
+
   it("exports the library without starting the command line", async () => {
     const script = `import { forward, serve } from "ggrok"; console.log(typeof forward, typeof serve);`;
     const user = join(folder, "user");

@@ -1,6 +1,7 @@
 // The screen of `ggrok http` on a real terminal: a pseudo-terminal by script(1), read by a terminal emulator.
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import xterm from "@xterm/headless";
 import { describe, expect, it } from "vitest";
@@ -8,6 +9,7 @@ import { Changes, eventually, within } from "../harness/deadline.ts";
 import { App, Place, RelayProcess, visit } from "./cli-world.ts";
 
 const CLIENT_BIN = fileURLToPath(new URL("../../packages/client/src/bin.ts", import.meta.url));
+const TOKEN = "a-token-of-thirty-two-characters";
 const DEADLINE_MS = 20_000;
 
 /** A program on a terminal of its own, and what stands on it. */
@@ -114,5 +116,41 @@ describe("the screen", () => {
     // The user's own screen is back, with the cursor.
     expect(program.screen.buffer.active.type).toBe("normal");
     expect(program.lines.join("\n")).not.toContain("Session Status");
+  });
+
+  it("leaves what ended the agent on the user's own screen", { timeout: 60_000 }, async () => {
+    await using relay = await RelayProcess.start(["--domain", "localhost", "--token", TOKEN]);
+    await using place = new Place();
+    await using program = new TerminalProgram(
+      ["http", "3000", "--relay", relay.origin, "--authtoken", "mistyped", "--web-addr", "false"],
+      place,
+    );
+    expect(await within("the exit", program.exited, DEADLINE_MS)).toBe(4);
+    await program.shows(/^ggrok: this relay does not know the token$/u);
+    await program.shows(/`ggrok login RELAY`\. \(ERR_GGROK_TOKEN_REFUSED\)$/u);
+    expect(program.screen.buffer.active.type).toBe("normal");
+  });
+});
+
+describe("ggrok login", () => {
+  it("asks for the token, shows nothing of it, and keeps it", { timeout: 60_000 }, async () => {
+    await using relay = await RelayProcess.start(["--domain", "localhost", "--token", TOKEN]);
+    await using place = new Place();
+    await using program = new TerminalProgram(["login", relay.origin], place);
+    await program.shows(new RegExp(`Token for ${relay.origin}`, "u"));
+    program.type(`${TOKEN}\r`);
+    expect(await within("the exit", program.exited, DEADLINE_MS)).toBe(0);
+    await program.shows(new RegExp(`^Logged in to ${relay.origin}\\.`, "u"));
+    expect(program.lines.join("\n")).not.toContain(TOKEN);
+    expect(readFileSync(place.configPath, "utf8")).toContain(TOKEN);
+  });
+
+  it("stores nothing when it is left with Ctrl+C", { timeout: 60_000 }, async () => {
+    await using place = new Place();
+    await using program = new TerminalProgram(["login", "https://relay.example"], place);
+    await program.shows(/Token for https:\/\/relay\.example/u);
+    program.type("\u0003");
+    expect(await within("the exit", program.exited, DEADLINE_MS)).toBe(3);
+    expect(existsSync(place.configPath)).toBe(false);
   });
 });
