@@ -21,6 +21,7 @@ import type { Redactor } from "./redact.ts";
 import { WebSocketReader } from "./websocket-reader.ts";
 
 const NONE: HeaderPairs = [];
+const NOTHING: CollectedBody = { size: 0, sha256: undefined, content: undefined };
 const NO_BODIES: DraftBodies = { request: undefined, response: undefined };
 
 /** Where captures go. */
@@ -232,15 +233,13 @@ export class Capture implements ExchangeTap {
   }
 
   #finishBodies(): void {
-    const request = this.#request ?? new BodyCollector(this.#sink.bodies);
-    const response = this.#response ?? new BodyCollector(this.#sink.bodies);
-    request.finish((requestBody) => {
-      response.finish((responseBody) => {
-        if (requestBody === undefined || responseBody === undefined) {
+    finish(this.#request, (request) => {
+      finish(this.#response, (response) => {
+        if (request === undefined || response === undefined) {
           this.drop();
           return;
         }
-        this.#collected = { request: requestBody, response: responseBody };
+        this.#collected = { request, response };
         if (this.#messages !== undefined) this.#endMessages();
         else this.#sink.onRecord(this);
       });
@@ -348,6 +347,12 @@ export class Capture implements ExchangeTap {
 /** Bytes of an upgraded connection: counted, not kept. */
 function countedBody(size: number): RecordedBody {
   return { size, sha256: "", isStored: false };
+}
+
+/** Most requests have no body. */
+function finish(collector: BodyCollector | undefined, onDone: (body: CollectedBody | undefined) => void): void {
+  if (collector === undefined) onDone(NOTHING);
+  else collector.finish(onDone);
 }
 
 function memoryBytes(content: CollectedBody["content"]): number {

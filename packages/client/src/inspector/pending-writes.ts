@@ -89,8 +89,8 @@ export class PendingWrites {
     const { rows } = waiting;
     rows.push(waiting.slabs.length - 1, begin, seq, bytes, isOpen ? 1 : 0, isNew ? 1 : 0);
     rows.push(idLength, requestFileLength, responseFileLength, jsonLength, requestLength, responseLength);
-    const row = { seq, isNew: isNew || this.#rows.get(seq)?.isNew === true };
-    const pending: PendingRow = { ...row, slab, jsonAt, jsonLength, requestLength, responseLength };
+    const isFirst = isNew || this.#rows.get(seq)?.isNew === true;
+    const pending: PendingRow = { seq, isNew: isFirst, slab, jsonAt, jsonLength, requestLength, responseLength };
     this.#rows.set(seq, pending);
     waiting.pending.push(pending);
   }
@@ -160,7 +160,7 @@ export class PendingWrites {
       trims,
       deletes,
       slabs: slabs.map(({ bytes, used }) => ({ bytes: bytes.buffer, used })),
-      rows: Float64Array.from(taken.rows),
+      rows: new Float64Array(taken.rows),
       messages: [...taken.messages].map(([seq, list]) => ({ seq, list })),
     };
   }
