@@ -9,6 +9,7 @@ import type { Endpoint, Origins, TargetContext } from "./targets.ts";
 const RATE_PER_SECOND = 1_000;
 const CONNECTIONS = 16;
 const TICK_MS = 5;
+const WARM_UP_SECONDS = 5;
 
 /** CPU per request of agents that record and of one that does not, at the same rate in turns of one run. */
 export type CaptureFigures = {
@@ -49,13 +50,17 @@ export async function measureCapture(
   };
   const webPort = await pickFreePort();
   const [off, on] = [await start("capture-off"), await start("capture-on", webPort)];
-  // More than a history holds.
-  for (const { url, host } of [off, on]) await runWrk({ url: `${url}/1k`, host, connections: CONNECTIONS, seconds: 2 });
+  // More than a history holds, and until most is compiled: that happens once, and recording has more to compile.
+  for (const { url, host } of [off, on]) {
+    await runWrk({ url: `${url}/1k`, host, connections: CONNECTIONS, seconds: WARM_UP_SECONDS });
+  }
   const before = await readDropped(webPort);
   const turns: { off: Turn[]; on: Turn[] } = { off: [], on: [] };
   for (let run = 0; run < o.runs; run += 1) {
-    turns.off.push(await measureTurn(off, o.seconds));
-    turns.on.push(await measureTurn(on, o.seconds));
+    // Each goes first every other time: a machine that becomes faster or slower favours neither.
+    for (const side of run % 2 === 0 ? (["off", "on"] as const) : (["on", "off"] as const)) {
+      turns[side].push(await measureTurn(side === "off" ? off : on, o.seconds));
+    }
   }
   const middle = (side: readonly Turn[], pick: (turn: Turn) => number): number => median(side.map(pick)) ?? Number.NaN;
   const [offSumMicros, onSumMicros] = [
