@@ -144,6 +144,29 @@ export function describeStore(name: string, open: (quota?: StoreQuota) => Promis
       expect(store.stats().bytes).toBeLessThan(INSPECTOR_LIMITS.MESSAGES_BYTES_MAX + 10_000);
     });
 
+    it("shows what has ended to whoever reads, in the order of arrival, described once", async () => {
+      const store = await open();
+      const described: string[] = [];
+      const take = (id: string): void => {
+        const describe = () => {
+          described.push(id);
+          return { draft: draftOf(id), bodies: NO_BODIES };
+        };
+        store.take({ bytes: 0, describe });
+      };
+      const names = Array.from({ length: 150 }, (_, i) => `x${i}`);
+      for (const id of names) take(id);
+      expect(store.stats().count).toBe(150);
+      take("y");
+      expect(store.append(draftOf("z"), NO_BODIES, [])?.seq).toBe(152);
+      take("last");
+      expect(store.get("last")?.seq).toBe(153);
+      take("gone");
+      expect(store.delete("gone")).toBe(true);
+      expect(ids(await store.list({ limit: 3 }))).toEqual(["last", "z", "y"]);
+      expect(described).toEqual([...names, "y", "last", "gone"]);
+    });
+
     it("deletes one or all", async () => {
       const store = await open();
       for (const id of ["a", "b", "c"]) store.append(draftOf(id), NO_BODIES, [messageOf(1)]);

@@ -83,6 +83,18 @@ describe("SqliteStore on its file", () => {
     expect(again.append(draftOf("b"), NO_BODIES, [])?.seq).toBe(2);
   });
 
+  it("writes what has ended though nobody asks for it, and what ended last when it closes", async () => {
+    const path = join(newFolder(), "history.db");
+    const store = openFile(path);
+    const take = (id: string): void =>
+      store.take({ bytes: 0, describe: () => ({ draft: draftOf(id), bodies: NO_BODIES }) });
+    for (let i = 0; i < 100; i++) take(`x${i}`);
+    await expect.poll(() => countRows(path), { timeout: 8_000 }).toBe(100);
+    take("last");
+    store.close();
+    expect(countRows(path)).toBe(101);
+  });
+
   it("is readable by its owner alone, whatever the umask", async () => {
     const folder = newFolder();
     const umask = process.umask(0);
