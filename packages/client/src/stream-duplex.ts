@@ -39,7 +39,7 @@ export class StreamDuplex extends Duplex implements StreamHandler {
   onData(chunk: Buffer, fin: boolean): boolean {
     const hasRoom = chunk.length === 0 || this.push(chunk);
     if (fin) this.endReading();
-    return hasRoom;
+    return hasRoom || fin;
   }
 
   onTrailers(): void {

@@ -103,7 +103,7 @@ class TcpConnection implements StreamHandler {
     if (chunk.length >= LIMITS.DATA_UNCOPIED_BYTES) corkTurn(socket);
     const hasRoom = chunk.length === 0 || socket.write(chunk);
     if (fin) socket.end();
-    return hasRoom;
+    return hasRoom || fin;
   }
 
   onTrailers(): void {
@@ -152,7 +152,8 @@ class TcpConnection implements StreamHandler {
     this.#early = undefined;
     const hasRoom = early === undefined || socket.write(early);
     if (this.#hasVisitorEnded) socket.end();
-    else if (hasRoom) stream.resume();
+    // Behind the end there is nothing to wait for, but what was held is still counted.
+    if (hasRoom || this.#hasVisitorEnded) stream.resume();
     socket.resume();
   }
 

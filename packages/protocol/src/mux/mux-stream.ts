@@ -25,7 +25,8 @@ export interface StreamHandler {
    * A chunk of the body. It may be empty only with `fin`, which marks the end of this direction.
    *
    * @returns false when the chunk was taken but the reader is full: further chunks wait in the stream until
-   * {@link MuxStream.resume}. The chunk counts as consumed on true, or at that call.
+   * {@link MuxStream.resume}. The chunk counts as consumed on true, or at that call; with `fin` nothing follows to wait for, so
+   * that a reader who never calls it returns true.
    */
   onData(chunk: Buffer, fin: boolean): boolean;
   /** Trailer fields; they end this direction. */

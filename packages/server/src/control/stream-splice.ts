@@ -84,7 +84,7 @@ export class StreamSplice {
     this.#early = undefined;
     const hasRoom = early === undefined || upstream.write(early);
     if (this.#hasEnded) upstream.end();
-    else if (hasRoom) this.#o.stream.resume();
+    if (hasRoom || this.#hasEnded) this.#o.stream.resume();
   }
 
   #visitorSide(): StreamHandler {
@@ -99,7 +99,7 @@ export class StreamSplice {
         const hasRoom = chunk.length === 0 || upstream.write(chunk);
         if (fin) upstream.end();
         this.#settleIfDone();
-        return hasRoom;
+        return hasRoom || fin;
       },
       onTrailers: () => {
         this.#hasEnded = true;
@@ -130,7 +130,7 @@ export class StreamSplice {
       onData: (chunk, fin) => {
         const hasRoom = chunk.length === 0 || stream.write(chunk);
         if (fin) this.#endAnswer();
-        return hasRoom;
+        return hasRoom || fin;
       },
       onTrailers: () => this.#endAnswer(),
       onReset: (reset) => this.#onAgentReset(reset),

@@ -109,7 +109,7 @@ export class TcpExchange implements StreamHandler {
     if (chunk.length >= LIMITS.DATA_UNCOPIED_BYTES) corkTurn(socket);
     const hasRoom = chunk.length === 0 || socket.write(chunk);
     if (fin) this.#endVisitor();
-    return hasRoom;
+    return hasRoom || fin;
   }
 
   onTrailers(): void {
