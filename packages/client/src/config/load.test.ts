@@ -42,16 +42,16 @@ endpoints:
 
   it("takes how much of the exchanges is kept, within what a machine can bear", () => {
     const { config, problems } = parseConfig(
-      "agent:\n  history:\n    size: 5GiB\n    exchanges: 50000\n    body_size: 0B\n",
+      "agent:\n  history:\n    size: 5GiB\n    exchanges: 10000\n    body_size: 0B\n",
     );
     expect({ history: config.agent?.history, problems }).toEqual({
-      history: { size: "5GiB", exchanges: 50_000, body_size: "0B" },
+      history: { size: "5GiB", exchanges: 10_000, body_size: "0B" },
       problems: [],
     });
-    const wrong = "agent:\n  history:\n    size: 1KiB\n    exchanges: 50001\n    body_size: 2GiB\n    days: 3\n";
+    const wrong = "agent:\n  history:\n    size: 1KiB\n    exchanges: 10001\n    body_size: 2GiB\n    days: 3\n";
     expect(parseConfig(wrong).problems).toEqual([
       { line: 3, message: "agent.history.size must be a size from 1MiB to 1024GiB, such as 100MiB" },
-      { line: 4, message: "agent.history.exchanges must be a whole number from 1 to 50000" },
+      { line: 4, message: "agent.history.exchanges must be a whole number from 1 to 10000" },
       { line: 5, message: "agent.history.body_size must be a size from 0B to 1GiB, such as 100MiB" },
       { line: 6, message: 'unknown key "agent.history.days"' },
     ]);

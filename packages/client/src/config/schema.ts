@@ -5,8 +5,8 @@ const text = z.string({ error: "must be text" }).min(1, "must not be empty");
 
 const flag = z.boolean({ error: "must be true or false" });
 const port = z.int().min(1).max(65_535);
-/** More than that no list shows in good time. */
-const HISTORY_EXCHANGES_MAX = 50_000;
+/** What the page shows in good time. */
+const HISTORY_EXCHANGES_MAX = 10_000;
 const EXCHANGES_ERROR = `must be a whole number from 1 to ${HISTORY_EXCHANGES_MAX}`;
 const headers = z.strictObject({ add: z.array(text).optional(), remove: z.array(text).optional() });
 

@@ -145,7 +145,7 @@ export function StatusCode({ row }: { readonly row: Pick<Summary, "response" | "
   if (status === undefined) return <span class="status-code is-none">{row.outcome === "open" ? "…" : "–"}</span>;
   const isCut = row.outcome !== "complete" && row.outcome !== "open";
   return (
-    <span class={`status-code is-${Math.floor(status / 100)}xx`} title={isCut ? row.outcome : undefined}>
+    <span class={`status-code is-${isCut ? "5" : Math.floor(status / 100)}xx`} title={isCut ? row.outcome : undefined}>
       {status}
       {isCut && "!"}
     </span>
