@@ -1,4 +1,5 @@
 import { Agent, request } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
 import { startAgent, startRelay } from "./ggrok.ts";
 import { observe } from "./proc-stats.ts";
 import { Processes, pickFreePort } from "./processes.ts";
@@ -10,6 +11,8 @@ const RATE_PER_SECOND = 1_000;
 const CONNECTIONS = 16;
 const TICK_MS = 5;
 const WARM_UP_SECONDS = 5;
+const TURN_SECONDS = 1;
+const WRITTEN_AFTER_MS = 100;
 
 /** CPU per request of agents that record and of one that does not, at the same rate in turns of one run. */
 export type CaptureFigures = {
@@ -56,10 +59,11 @@ export async function measureCapture(
   }
   const before = await readDropped(webPort);
   const turns: { off: Turn[]; on: Turn[] } = { off: [], on: [] };
-  for (let run = 0; run < o.runs; run += 1) {
+  // Many short turns rather than few long ones: other work on the machine comes and goes.
+  for (let run = 0; run < o.runs * o.seconds; run += 1) {
     // Each goes first every other time: a machine that becomes faster or slower favours neither.
     for (const side of run % 2 === 0 ? (["off", "on"] as const) : (["on", "off"] as const)) {
-      turns[side].push(await measureTurn(side === "off" ? off : on, o.seconds));
+      turns[side].push(await measureTurn(side === "off" ? off : on));
     }
   }
   const middle = (side: readonly Turn[], pick: (turn: Turn) => number): number => median(side.map(pick)) ?? Number.NaN;
@@ -81,8 +85,13 @@ export async function measureCapture(
   };
 }
 
-async function measureTurn(endpoint: Endpoint, seconds: number): Promise<Turn> {
-  const { result, use, wallMs } = await observe(endpoint.pids, () => sendPaced(endpoint, seconds));
+async function measureTurn(endpoint: Endpoint): Promise<Turn> {
+  const { result, use } = await observe(endpoint.pids, async () => {
+    const sent = await sendPaced(endpoint, TURN_SECONDS);
+    // What is written behind the last answer counts as well.
+    await delay(WRITTEN_AFTER_MS);
+    return sent;
+  });
   const count = result.latencies.length;
   const perRequest = (role: "relay" | "agent"): number => (use[role]?.cpuMicros ?? Number.NaN) / count;
   const sorted = result.latencies.sort((a, b) => a - b);
@@ -91,12 +100,15 @@ async function measureTurn(endpoint: Endpoint, seconds: number): Promise<Turn> {
     sumMicros: perRequest("relay") + perRequest("agent"),
     p99Ms: sorted[Math.floor(count * 0.99)] ?? Number.NaN,
     errors: result.errors,
-    perSecond: (count / wallMs) * 1_000,
+    perSecond: (count / result.wallMs) * 1_000,
   };
 }
 
 /** So many requests a second whatever the answers take; late ones are made up for. */
-async function sendPaced(endpoint: Endpoint, seconds: number): Promise<{ latencies: number[]; errors: number }> {
+async function sendPaced(
+  endpoint: Endpoint,
+  seconds: number,
+): Promise<{ latencies: number[]; errors: number; wallMs: number }> {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
   const latencies: number[] = [];
   let errors = 0;
@@ -129,8 +141,9 @@ async function sendPaced(endpoint: Endpoint, seconds: number): Promise<{ latenci
     }, TICK_MS);
   });
   await Promise.all(sent);
+  const wallMs = performance.now() - startedAt;
   agent.destroy();
-  return { latencies, errors };
+  return { latencies, errors, wallMs };
 }
 
 async function readDropped(webPort: number): Promise<number> {
