@@ -1,9 +1,11 @@
 import { once } from "node:events";
 import type { RequestListener } from "node:http";
 import type { Duplex } from "node:stream";
+import { encodeControlMessage } from "@ggrok/protocol";
 import { afterEach, describe, expect, it } from "vitest";
 import WebSocket, { WebSocketServer } from "ws";
 import { App, Place, type Program, RelayProcess, visit } from "./cli-world.ts";
+import { HELLO, RawAgent } from "./raw-agent.ts";
 
 const ADA = `Basic ${Buffer.from("ada:s3cret").toString("base64")}`;
 const BOB = `Basic ${Buffer.from("bob:pa:ss").toString("base64")}`;
@@ -154,6 +156,26 @@ describe("addresses", () => {
     expect(await from("[2001:db8::1]:4000")).toBe(200);
     const refused = await visit(url);
     expect([refused.status, refused.headers["ggrok-error"]]).toEqual([403, "ERR_GGROK_VISITOR_FORBIDDEN"]);
+  });
+
+  it("may come in Forwarded alone, with the scheme, for visitors and for the URL an agent prints", async () => {
+    await using world = await World.start();
+    const url = await world.open(["--cidr-allow", "192.0.2.0/24,2001:db8::/32"]);
+    const from = (forwarded: string): ReturnType<typeof visit> => visit(url, "/", { headers: { forwarded } });
+    expect((await from("for=192.0.2.1")).status).toBe(200);
+    expect((await from('for=198.51.100.7;x=", for="[2001:db8::1]:4000";proto=https, for=127.0.0.1')).status).toBe(200);
+    expect((await from("for=192.0.2.1, for=198.51.100.7")).status).toBe(403);
+    expect((await from("for=192.0.2.1, for=unknown")).status).toBe(403);
+    const both = { forwarded: "for=192.0.2.1", "x-forwarded-for": "198.51.100.7" };
+    expect((await visit(url, "/", { headers: both })).status).toBe(403);
+    const headers = { forwarded: "for=192.0.2.1;proto=https" };
+    const agent = await RawAgent.dial(world.relay.origin, { token: "tunnel-token", headers });
+    agent.ws.send(encodeControlMessage(HELLO));
+    await agent.next("welcome");
+    expect(await agent.bind({ url: "raw" })).toMatchObject({
+      url: expect.stringMatching(/^https:\/\/raw\.localhost/u),
+    });
+    agent.terminate();
   });
 
   it("of a peer that is not trusted cannot be forged", async () => {

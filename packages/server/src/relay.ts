@@ -126,8 +126,8 @@ class RelayProcess implements Relay {
     this.#tokens = tokens;
     tokens.onRevoked((principal) => this.#endSessionsOf(principal));
     this.#upkeep = new Upkeep({ store, tokens, registry: this.#registry, reservations, logger });
-    const { allowAnonymous, trustProxy } = config;
-    const authenticator = new Authenticator({ tokens, allowAnonymous, trustProxy });
+    const { allowAnonymous } = config;
+    const authenticator = new Authenticator({ tokens, allowAnonymous });
     this.#ingress = createIngress({
       isOverloaded,
       router: this.#registry,
@@ -159,6 +159,7 @@ class RelayProcess implements Relay {
       domain: config.domain,
       publicUrl: config.publicUrl,
       clientOf: (req) => this.#ingress.clientOf(req),
+      schemeOf: (req) => this.#ingress.schemeOf(req),
       isDraining: () => this.#state === "draining",
       isOverloaded,
     });

@@ -12,7 +12,7 @@ interface Setup {
 
 function make({ tokens = [], adminToken, allowAnonymous = false }: Setup): Authenticator {
   const book = new TokenBook({ tokens, adminToken, store: new MemoryStore(), now: Date.now });
-  return new Authenticator({ tokens: book, allowAnonymous, trustProxy: [] });
+  return new Authenticator({ tokens: book, allowAnonymous });
 }
 
 function ask(options: Setup, rawHeaders: string[] = [], remoteAddress = "127.0.0.1"): AuthOutcome {

@@ -1,4 +1,4 @@
-import { createNetworkTest, isLoopback } from "../config/values.ts";
+import { isLoopback } from "../config/values.ts";
 import type { Principal } from "./principal.ts";
 import type { TokenBook } from "./token-book.ts";
 
@@ -19,7 +19,6 @@ export type AuthOutcome =
 export interface AuthenticatorOptions {
   readonly tokens: TokenBook;
   readonly allowAnonymous: boolean;
-  readonly trustProxy: readonly string[];
 }
 
 // Fields by which front ends say that somebody else is speaking through them.
@@ -29,15 +28,12 @@ const BEARER = /^bearer +([\u0021-\u007e]+) *$/iu;
 
 /** Decides who may come in. One place counts for identity and rights: the one Authorization field. */
 export class Authenticator {
-  /** Whether a peer's forwarding fields are believed. */
-  readonly isTrustedPeer: (address: string | undefined) => boolean;
   readonly #tokens: TokenBook;
   readonly #allowAnonymous: boolean;
 
   constructor(options: AuthenticatorOptions) {
     this.#tokens = options.tokens;
     this.#allowAnonymous = options.allowAnonymous;
-    this.isTrustedPeer = createNetworkTest(options.trustProxy);
   }
 
   /** Whom a token stands for; undefined when the relay does not know it. */

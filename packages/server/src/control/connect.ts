@@ -24,6 +24,8 @@ export interface ConnectDeps extends HandshakeDeps {
   readonly publicUrl: string | undefined;
   /** A visitor's address behind trusted front ends. */
   clientOf(req: IncomingMessage): string;
+  /** The scheme trusted front ends say the agent used; undefined when none does. */
+  schemeOf(req: IncomingMessage): string | undefined;
 }
 
 /** Where agents arrive: `GET /$$ggrok` with an upgrade. */
@@ -170,10 +172,7 @@ function originOf(req: IncomingMessage, deps: ConnectDeps): RelayOrigin {
     const url = new URL(deps.publicUrl);
     return { scheme: url.protocol === "https:" ? "https" : "http", authority: url.host };
   }
-  const isBelieved = deps.authenticator.isTrustedPeer(req.socket.remoteAddress);
-  const proto = isBelieved
-    ? fieldsNamed(req.rawHeaders, "x-forwarded-proto").join().split(",", 1)[0]?.trim().toLowerCase() || undefined
-    : undefined;
+  const proto = deps.schemeOf(req);
   const isEncrypted = "encrypted" in req.socket;
   return {
     scheme: proto === "https" || (proto === undefined && isEncrypted) ? "https" : "http",

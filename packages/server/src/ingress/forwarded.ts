@@ -1,4 +1,5 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
+import { elementsFromRight, type ForwardedElement } from "./forwarded-elements.ts";
 
 const MAX_CACHED = 1_024;
 
@@ -82,28 +83,78 @@ export function forwardedFields(
   trusted: TrustedPeers,
 ): ForwardedFields {
   const own = isEncrypted ? "https" : "http";
-  const claimed = claims?.proto?.toLowerCase();
+  const said = claims === undefined ? NOTHING_SAID : believe(claims, peer, trusted);
+  const { hops } = said;
+  const claimed = (claims?.proto ?? said.proto)?.toLowerCase();
   const proto = claimed === "https" || claimed === "http" ? claimed : own;
-  const outerHost = claims?.host ?? host;
+  const outerHost = claims?.host ?? said.host ?? host;
   const port = claims?.port !== undefined && PORT.test(claims.port) ? claims.port : portOf(outerHost, proto);
-  const hops = claims?.for === undefined ? [] : believedHops(claims.for, peer, trusted);
   const element = `for=${forwardedNode(peer)};host=${quoteIfNeeded(host)};proto=${proto}`;
-  // Front ends that write one of the two lists pass the other on as the visitor wrote it; the usual one is X-Forwarded-For.
-  const believed = claims?.for === undefined ? claims?.forwarded : hops.map((hop) => `for=${hopNode(hop)}`).join(", ");
   return {
     client: addressOf(hops[0] ?? "") ?? peer,
     for: [...hops, peer].join(", "),
     proto,
     host: outerHost,
     port,
-    forwarded: believed === undefined || believed === "" ? element : `${believed}, ${element}`,
+    forwarded: [...said.elements, element].join(", "),
   };
 }
 
+/** The lists that name addresses. */
+type Chains = Pick<ForwardedClaims, "for" | "forwarded">;
+
 /** The visitor's address: the first of the chain, from its near end, that is no trusted front end. */
-export function clientOf(chain: string, peer: string, trusted: TrustedPeers): string {
-  return addressOf(believedHops(chain, peer, trusted)[0] ?? "") ?? peer;
+export function clientOf(chains: Chains, peer: string, trusted: TrustedPeers): string {
+  return addressOf(believe(chains, peer, trusted).hops[0] ?? "") ?? peer;
 }
+
+/** The scheme the visitor used, as far as trusted front ends write it into `Forwarded`. */
+export function schemeOf(forwarded: string, peer: string, trusted: TrustedPeers): string | undefined {
+  return believe({ for: undefined, forwarded }, peer, trusted).proto?.toLowerCase();
+}
+
+/** What can be believed of the lists. */
+interface Believed {
+  /** The visitor and the front ends behind it. */
+  readonly hops: readonly string[];
+  /** The same as elements of `Forwarded`. */
+  readonly elements: readonly string[];
+  readonly proto?: string | undefined;
+  readonly host?: string | undefined;
+}
+
+const NOTHING_SAID: Believed = { hops: [], elements: [] };
+
+/** Front ends that write one of the two lists pass the other on as the visitor wrote it; the usual one is `X-Forwarded-For`. */
+function believe(chains: Chains, peer: string, trusted: TrustedPeers): Believed {
+  if (chains.for !== undefined) {
+    const hops = believedHops(chains.for, peer, trusted);
+    return { hops, elements: hops.map((hop) => `for=${hopNode(hop)}`) };
+  }
+  return chains.forwarded === undefined ? NOTHING_SAID : believedElements(chains.forwarded, peer, trusted);
+}
+
+/** The rule of {@link believedHops} for the elements of `Forwarded`. The outermost front end knows best what the visitor used. */
+function believedElements(list: string, peer: string, trusted: TrustedPeers): Believed {
+  const elements: string[] = [];
+  const hops: string[] = [];
+  let proto: string | undefined;
+  let host: string | undefined;
+  for (const element of trusted.isTrusted(peer) ? elementsFromRight(list) : NO_ELEMENTS) {
+    if (element === undefined) break;
+    proto = element.proto ?? proto;
+    host = element.host ?? host;
+    // `unknown` and obfuscated names (RFC 7239 6.2, 6.3) are no address, so nobody can say who wrote what stands left of them.
+    const hop = addressOf(element.for ?? "");
+    if (hop === undefined) break;
+    elements.unshift(element.text);
+    hops.unshift(hop);
+    if (!trusted.isTrusted(hop)) break;
+  }
+  return { hops, elements, proto, host };
+}
+
+const NO_ELEMENTS: readonly ForwardedElement[] = [];
 
 /**
  * The visitor and the front ends behind it, as they are written in the chain. What stands left of the first address that is no

@@ -15,7 +15,7 @@ import { handleClientError } from "./client-error.ts";
 import { CONNECTED, type ConnectDecision, decideConnect } from "./connect.ts";
 import type { IngressContext, StallLimits } from "./context.ts";
 import { type ErrorAnswerOptions, errorAnswerBytes, sendError } from "./error-page.ts";
-import { clientOf, plainAddress, TrustedPeers } from "./forwarded.ts";
+import { clientOf, plainAddress, schemeOf, TrustedPeers } from "./forwarded.ts";
 import { HttpExchange } from "./http.ts";
 import { linger } from "./linger.ts";
 import { Pipeline } from "./pipeline.ts";
@@ -79,6 +79,8 @@ export interface Ingress {
   onConnect(req: IncomingMessage, socket: Duplex, early: Buffer): void;
   /** A visitor's address behind trusted front ends. */
   clientOf(req: IncomingMessage): string;
+  /** The scheme trusted front ends say the other end used; undefined when none does. */
+  schemeOf(req: IncomingMessage): string | undefined;
   /** Ends the connections of TCP tunnels that came with a token of this principal, which was revoked. */
   endConnectionsOf(principal: Principal): void;
   /** A connection at the raw public port of the TCP tunnel that is kept under this host. */
@@ -264,8 +266,20 @@ class VisitorIngress implements Ingress, IngressContext {
 
   clientOf(req: IncomingMessage): string {
     const peer = plainAddress(req.socket.remoteAddress);
-    const chain = this.trusted.isTrusted(peer) ? fieldsNamed(req.rawHeaders, "x-forwarded-for").join() : "";
-    return chain === "" ? peer : clientOf(chain, peer, this.trusted);
+    if (!this.trusted.isTrusted(peer)) return peer;
+    const { rawHeaders } = req;
+    const chains = { for: listOf(rawHeaders, "x-forwarded-for"), forwarded: listOf(rawHeaders, "forwarded") };
+    return clientOf(chains, peer, this.trusted);
+  }
+
+  schemeOf(req: IncomingMessage): string | undefined {
+    const peer = plainAddress(req.socket.remoteAddress);
+    if (!this.trusted.isTrusted(peer)) return undefined;
+    const said = listOf(req.rawHeaders, "x-forwarded-proto")?.split(",", 1)[0]?.trim().toLowerCase();
+    if (said !== undefined && said !== "") return said;
+    const isOther = listOf(req.rawHeaders, "x-forwarded-for") !== undefined;
+    const forwarded = isOther ? undefined : listOf(req.rawHeaders, "forwarded");
+    return forwarded === undefined ? undefined : schemeOf(forwarded, peer, this.trusted);
   }
 
   onTcp(socket: Socket, host: string): void {
@@ -370,6 +384,11 @@ class VisitorIngress implements Ingress, IngressContext {
 }
 
 const NOTHING = Buffer.alloc(0);
+
+/** The lines of a list field as one list; undefined when they say nothing. */
+function listOf(rawHeaders: readonly string[], lowerName: string): string | undefined {
+  return fieldsNamed(rawHeaders, lowerName).filter(Boolean).join(", ") || undefined;
+}
 
 /** Who connects from where to what, for an app that is told by the PROXY protocol. */
 function tcpMeta(socket: Socket, client: string, isPeer: boolean): OpenMeta {

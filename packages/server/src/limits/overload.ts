@@ -1,4 +1,4 @@
-import { getHeapStatistics } from "node:v8";
+import { getHeapSpaceStatistics, getHeapStatistics } from "node:v8";
 
 /** When a relay is overloaded, and when it no longer is. */
 export interface OverloadMarks {
@@ -106,8 +106,29 @@ export class OverloadWatch {
  */
 function memoryShareOf(memoryBytes: number): number {
   const heap = getHeapStatistics();
+  const old = heap.used_heap_size - youngBytes();
   return Math.max(
-    heap.used_heap_size / heap.heap_size_limit,
+    old / (OLD_SPACE_BYTES ?? heap.heap_size_limit),
     (heap.used_heap_size + heap.external_memory) / memoryBytes,
   );
 }
+
+function youngBytes(): number {
+  let sum = 0;
+  for (const { space_name, space_used_size } of getHeapSpaceStatistics())
+    if (space_name.startsWith("new_")) sum += space_used_size;
+  return sum;
+}
+
+/**
+ * The bound of the old generation where the operator has set one; undefined where V8 chose it. What V8 says of its heap's limit
+ * includes a young generation made for the machine: up to 192 MiB that a small old generation can never use.
+ */
+export function oldSpaceBytes(execArgv: readonly string[], nodeOptions: string | undefined): number | undefined {
+  const flags = [...(nodeOptions?.split(/\s+/u) ?? []), ...execArgv];
+  const sizes = flags.flatMap((flag) => /^--max[-_]old[-_]space[-_]size=(\d+)$/u.exec(flag)?.[1] ?? []);
+  const mib = Number(sizes.at(-1) ?? 0);
+  return mib > 0 ? mib * 1_048_576 : undefined;
+}
+
+const OLD_SPACE_BYTES = oldSpaceBytes(process.execArgv, process.env["NODE_OPTIONS"]);
