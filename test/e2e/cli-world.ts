@@ -174,9 +174,14 @@ export class RelayProcess implements AsyncDisposable {
         cwd: tmpdir(),
       }),
     );
-    const { port: bound } = await relay.program.event("relay.listening");
-    relay.port = Number(bound);
-    return relay;
+    try {
+      const { port: bound } = await relay.program.event("relay.listening");
+      relay.port = Number(bound);
+      return relay;
+    } catch (error) {
+      await relay[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   get origin(): string {

@@ -54,8 +54,13 @@ export class FaultWorld implements AsyncDisposable {
       relayArgs,
       agentArgs: o.agentArgs ?? [],
     });
-    await world.agent.event("tunnel.online");
-    return world;
+    try {
+      await world.agent.event("tunnel.online");
+      return world;
+    } catch (error) {
+      await world[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Where visitors go. */
