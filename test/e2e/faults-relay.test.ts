@@ -165,6 +165,29 @@ describe("a relay that drains", () => {
     await events;
   });
 
+  it("answers a visitor who had connected and asks late", async () => {
+    await using world = await FaultWorld.start({ name: "late", relayArgs: ["--grace", "60s"] });
+    const kept = new Agent({ keepAlive: true, maxSockets: 1 });
+    // Keeps the relay draining.
+    const events = download(world.door, "/sse?every=100&count=1000").catch(() => "broken");
+    const asked = begin(world.door, "/get/before", { agent: kept });
+    asked.end();
+    const [response] = (await once(asked, "response")) as [IncomingMessage];
+    const closed = once(response.socket, "close");
+    await response.toArray();
+    const late = connect(world.door.port, "127.0.0.1");
+    await once(late, "connect");
+    world.relay.program.kill("SIGTERM");
+    // The idle connection goes at the moment at which the other one must not.
+    await within("the end of the kept connection", closed);
+    late.write(`GET /get/late HTTP/1.1\r\nHost: ${world.door.host}\r\n\r\n`);
+    const answer = Buffer.concat(await late.toArray()).toString();
+    expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+    expect(answer).toContain("ERR_GGROK_RELAY_DRAINING");
+    world.relay.program.kill("SIGTERM");
+    await events;
+  });
+
   it("cuts no slow visitor short", async () => {
     await using world = await FaultWorld.start({ name: "slowly" });
     const calls = Array.from({ length: 40 }, (_, i) => begin(world.door, `/down?bytes=${(i + 1) * 200_000}`));

@@ -46,7 +46,8 @@ export interface HttpListener {
   listen(port: number, address: string | undefined): Promise<AddressInfo>;
   /**
    * Goes on as before for so long, then takes no new connection: the port is free for the next process when this
-   * resolves. Connections without a request are left so long again: what was sent in that moment is on its way.
+   * resolves. Connections between two requests are left so long again: what was sent in that moment is on its way. One that
+   * has not asked for anything yet is about to; it is left until all others have ended.
    */
   stopAccepting(lingerMs: number): Promise<void>;
   /** Resolves when every connection has ended, or after so long. */
@@ -160,7 +161,7 @@ class ServerListener implements HttpListener {
     // A visitor would send the next request here, where nothing is served any more: behind an answer comes the end.
     this.server.keepAliveTimeout = DRAINED_KEEP_ALIVE_MS;
     this.server.keepAliveTimeoutBuffer = 0;
-    setTimeout(() => setImmediate(() => this.#closeIdle()), lingerMs).unref();
+    setTimeout(() => setImmediate(() => this.#closeIdle((socket) => socket.bytesRead > 0)), lingerMs).unref();
     // Connections taken in the last look are read in the next: their requests come before the agents hear of the end.
     await turn();
     await turn();
@@ -185,7 +186,10 @@ class ServerListener implements HttpListener {
    * Not `closeIdleConnections()`, which destroys a connection as soon as its answer is handed over, with what a slow
    * visitor has not taken of it. Between two exchanges Node has a clock on a connection, during one and after an upgrade not.
    */
-  #closeIdle(): void {
-    for (const socket of this.#sockets) if ((socket.timeout ?? 0) > 0 || socket.bytesRead === 0) socket.destroy();
+  #closeIdle(isMeant: (socket: Socket) => boolean = () => true): void {
+    for (const socket of this.#sockets) {
+      const isIdle = (socket.timeout ?? 0) > 0 || socket.bytesRead === 0;
+      if (isIdle && isMeant(socket)) socket.destroy();
+    }
   }
 }
