@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { OverloadState, OverloadWatch } from "./overload.ts";
+import { OverloadState, OverloadWatch, oldSpaceBytes } from "./overload.ts";
 
 const MARKS = { lagMs: 500, memoryShare: 0.85, memoryClearShare: 0.8, checks: 3 };
 const CALM = { lagMs: 1, memoryShare: 0.1 };
@@ -61,5 +61,17 @@ describe("the watch", () => {
     expect(watch.isOverloaded).toBe(true);
     clearInterval(alive);
     watch.stop();
+  });
+});
+
+describe("the heap an operator allows", () => {
+  it.each([
+    [[], undefined, undefined],
+    [["--max-old-space-size=64"], undefined, 64],
+    [[], "--inspect --max_old_space_size=96", 96],
+    [["--max-old-space-size=64"], "--max-old-space-size=96", 64],
+    [["--max-old-space-size=0", "--max-old-space-size-percentage=10"], "", undefined],
+  ])("is that of %j and %j", (execArgv, nodeOptions, mib) => {
+    expect(oldSpaceBytes(execArgv, nodeOptions)).toBe(mib === undefined ? undefined : mib * 1_048_576);
   });
 });
