@@ -161,6 +161,7 @@ describe("rules", () => {
     { cidrAllow: ["300.0.0.0/8"] },
     { rateLimit: { perSecond: 0, burst: 1 } },
     { open: ["hooks"] },
+    { open: Array.from({ length: 9 }, () => `/${"a".repeat(500)}`) },
     [],
     "all",
   ])("that are not understood refuse the tunnel: %j", (options) => {

@@ -6,6 +6,8 @@ import { createPathTest } from "./path-glob.ts";
 const MAX_NETWORKS = 256;
 const MAX_USERS = 64;
 const MAX_GLOBS = 64;
+/** Of all globs together, since each request is compared with each of them. */
+const MAX_GLOB_CHARACTERS = 4_096;
 
 const cidrs = networks.pipe(z.array(z.string()).max(MAX_NETWORKS));
 
@@ -23,7 +25,11 @@ const rulesSchema = z.strictObject({
   rateLimit: z
     .strictObject({ perSecond: z.number().positive().max(1e6), burst: z.number().min(1).max(1e6) })
     .optional(),
-  open: z.array(z.string().min(1).max(512).startsWith("/")).max(MAX_GLOBS).optional(),
+  open: z
+    .array(z.string().min(1).max(512).startsWith("/"))
+    .max(MAX_GLOBS)
+    .refine((globs) => globs.join("").length <= MAX_GLOB_CHARACTERS, "too long, all globs together")
+    .optional(),
 });
 
 /** Whom a tunnel of HTTP lets in, as its agent said when it bound it. */
