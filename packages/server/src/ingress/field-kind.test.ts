@@ -12,6 +12,8 @@ describe("fieldKind", () => {
     ["x.forwarded-FOR", FieldKind.LookAlike],
     ["X_Real_IP", FieldKind.LookAlike],
     ["x_request_id", FieldKind.LookAlike],
+    ["Content_Length", FieldKind.LookAlike],
+    ["transfer.encoding", FieldKind.LookAlike],
     ["Proxy-Connection", FieldKind.HopByHop],
     ["X_Custom.Field", FieldKind.Plain],
     ["__proto__", FieldKind.Plain],

@@ -73,8 +73,11 @@ function classify(name: string): FieldKind {
 }
 
 function isVouchedFor(name: string): boolean {
-  return name.startsWith("x-forwarded-") || name === "x-real-ip" || name === "x-request-id";
+  return name.startsWith("x-forwarded-") || VOUCHED_FOR.has(name);
 }
+
+/** The framing is among them: in the variables of CGI and WSGI `Content_Length` stands where `Content-Length` does. */
+const VOUCHED_FOR: ReadonlySet<string> = new Set(["x-real-ip", "x-request-id", "content-length", "transfer-encoding"]);
 
 /** Names in the values of a Connection field, lower case. */
 export function connectionOptions(value: string): string[] {

@@ -170,6 +170,16 @@ describe("forwardedFields", () => {
     });
   });
 
+  it("takes no host from Forwarded that is none", () => {
+    for (const host of ['"x\\"y, z"', '"a b"', '"a/b"', '""']) {
+      const claims = { ...none, forwarded: `for=203.0.113.9;host=${host}` };
+      expect(forwardedFields("10.0.0.1", "a", false, claims, trusted)).toMatchObject({
+        client: "203.0.113.9",
+        host: "a",
+      });
+    }
+  });
+
   it("drops a Forwarded in which nothing can be believed", () => {
     for (const forwarded of ["for=unknown", "for=6.6.6.6, for=_x", "evil", '", \\'])
       expect(forwardedFields("10.0.0.1", "a", false, { ...none, forwarded }, trusted)).toMatchObject({

@@ -1,4 +1,5 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
+import { parseHost } from "../listener/host.ts";
 import { elementsFromRight, type ForwardedElement } from "./forwarded-elements.ts";
 
 const MAX_CACHED = 1_024;
@@ -143,7 +144,7 @@ function believedElements(list: string, peer: string, trusted: TrustedPeers): Be
   for (const element of trusted.isTrusted(peer) ? elementsFromRight(list) : NO_ELEMENTS) {
     if (element === undefined) break;
     proto = element.proto ?? proto;
-    host = element.host ?? host;
+    if (parseHost(element.host) !== undefined) host = element.host;
     // `unknown` and obfuscated names (RFC 7239 6.2, 6.3) are no address, so nobody can say who wrote what stands left of them.
     const hop = addressOf(element.for ?? "");
     if (hop === undefined) break;
