@@ -97,7 +97,7 @@ export function forwardedFields(
     proto,
     host: outerHost,
     port,
-    forwarded: [...said.elements, element].join(", "),
+    forwarded: said === NOTHING_SAID ? element : [...said.elements, element].join(", "),
   };
 }
 
