@@ -1,19 +1,19 @@
 import { LIMITS } from "../limits.ts";
+import { Fifo } from "./fifo.ts";
 
 /**
  * Chunks of one stream whose reader is full. Small ones are copied together: a one-byte view would pin the whole read
  * buffer it was cut from, and Node's own write queue costs some 300 bytes a chunk.
  */
 export class ReceiveQueue {
-  #chunks: Buffer[] = [];
-  #next = 0;
+  readonly #chunks = new Fifo<Buffer>();
   /** Room at the end of the last chunk, when that chunk is a copy of ours. */
   #tail: Buffer | undefined;
   #tailBytes = 0;
 
   /** Whether nothing waits. */
   get isEmpty(): boolean {
-    return this.#next === this.#chunks.length;
+    return this.#chunks.length === 0;
   }
 
   /** Takes a chunk; small ones are copied. */
@@ -26,7 +26,7 @@ export class ReceiveQueue {
     if (this.#tail !== undefined && this.#tailBytes + chunk.length <= this.#tail.length) {
       chunk.copy(this.#tail, this.#tailBytes);
       this.#tailBytes += chunk.length;
-      this.#chunks[this.#chunks.length - 1] = this.#tail.subarray(0, this.#tailBytes);
+      this.#chunks.replaceLast(this.#tail.subarray(0, this.#tailBytes));
       return;
     }
     // Not from Node's pool: these live as long as the reader stalls.
@@ -39,24 +39,14 @@ export class ReceiveQueue {
 
   /** The oldest chunk, removed; undefined when nothing waits. */
   shift(): Buffer | undefined {
-    const chunk = this.#chunks[this.#next];
-    if (chunk === undefined) return undefined;
-    this.#next += 1;
-    if (this.#next === this.#chunks.length) {
-      this.#chunks = [];
-      this.#next = 0;
-      this.#tail = undefined;
-    } else if (this.#next >= 64 && this.#next * 2 > this.#chunks.length) {
-      this.#chunks.splice(0, this.#next);
-      this.#next = 0;
-    }
+    const chunk = this.#chunks.shift();
+    if (this.#chunks.length === 0) this.#tail = undefined;
     return chunk;
   }
 
   /** Drops everything. */
   clear(): void {
-    this.#chunks = [];
-    this.#next = 0;
+    this.#chunks.clear();
     this.#tail = undefined;
   }
 }

@@ -1,3 +1,5 @@
+import { Fifo } from "./fifo.ts";
+
 /** One WebSocket message as it was handed to the transport: its head, and the body slice sent behind it without a copy. */
 export interface SentMessage {
   readonly head: Buffer;
@@ -10,8 +12,7 @@ export interface SentMessage {
  */
 export class RetransmitLog {
   readonly #maxBytes: number;
-  #messages: SentMessage[] = [];
-  #first = 0;
+  readonly #messages = new Fifo<SentMessage>();
   #acknowledged = 0;
   #bytes = 0;
   #isComplete: boolean;
@@ -34,7 +35,7 @@ export class RetransmitLog {
 
   /** Messages sent since the start. */
   get sent(): number {
-    return this.#acknowledged + this.#messages.length - this.#first;
+    return this.#acknowledged + this.#messages.length;
   }
 
   /** Keeps a message that is handed to the transport now. */
@@ -44,8 +45,7 @@ export class RetransmitLog {
     this.#bytes += message.head.length + (message.body?.length ?? 0);
     if (this.#bytes > this.#maxBytes) {
       this.#isComplete = false;
-      this.#messages = [];
-      this.#first = 0;
+      this.#messages.clear();
       this.#bytes = 0;
     }
   }
@@ -55,24 +55,16 @@ export class RetransmitLog {
     if (!this.#isComplete) return true;
     if (count > this.sent) return false;
     while (this.#acknowledged < count) {
-      const message = this.#messages[this.#first];
+      const message = this.#messages.shift();
       if (message === undefined) return false;
       this.#bytes -= message.head.length + (message.body?.length ?? 0);
       this.#acknowledged += 1;
-      this.#first += 1;
-    }
-    if (this.#first === this.#messages.length) {
-      this.#messages.length = 0;
-      this.#first = 0;
-    } else if (this.#first >= 256 && this.#first * 2 > this.#messages.length) {
-      this.#messages.splice(0, this.#first);
-      this.#first = 0;
     }
     return true;
   }
 
   /** What the peer has not acknowledged, oldest first. */
   unacknowledged(): readonly SentMessage[] {
-    return this.#messages.slice(this.#first);
+    return this.#messages.all();
   }
 }

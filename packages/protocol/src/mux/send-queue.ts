@@ -1,32 +1,5 @@
 import { LIMITS } from "../limits.ts";
-
-/** First in, first out, without moving elements. */
-class Fifo<T> {
-  #items: T[] = [];
-  #next = 0;
-
-  get isEmpty(): boolean {
-    return this.#next === this.#items.length;
-  }
-
-  push(item: T): void {
-    this.#items.push(item);
-  }
-
-  shift(): T | undefined {
-    const item = this.#items[this.#next];
-    if (item === undefined) return undefined;
-    this.#next += 1;
-    if (this.#next === this.#items.length) {
-      this.#items.length = 0;
-      this.#next = 0;
-    } else if (this.#next >= 256 && this.#next * 2 > this.#items.length) {
-      this.#items.splice(0, this.#next);
-      this.#next = 0;
-    }
-    return item;
-  }
-}
+import { Fifo } from "./fifo.ts";
 
 /**
  * Who sends DATA next. Streams that were not waiting go first, one turn each, so a small answer overtakes downloads;
@@ -39,7 +12,7 @@ export class SendQueue<Stream> {
 
   /** Whether nobody waits. */
   get isEmpty(): boolean {
-    return this.#fresh.isEmpty && this.#waiting.isEmpty;
+    return this.#fresh.length === 0 && this.#waiting.length === 0;
   }
 
   /** Queues a stream. @param isFresh it has sent little lately */
@@ -49,8 +22,8 @@ export class SendQueue<Stream> {
 
   /** The stream whose turn it is, taken out of the queue. */
   next(): Stream | undefined {
-    const isTurnOfWaiting = this.#freshBytes >= LIMITS.SEND_FRESH_BYTES && !this.#waiting.isEmpty;
-    if (isTurnOfWaiting || this.#fresh.isEmpty) {
+    const isTurnOfWaiting = this.#freshBytes >= LIMITS.SEND_FRESH_BYTES && this.#waiting.length > 0;
+    if (isTurnOfWaiting || this.#fresh.length === 0) {
       this.#freshBytes = 0;
       return this.#waiting.shift();
     }
