@@ -1,7 +1,7 @@
 import { FLAG_FIN, FRAME_HEADER_BYTES, type FrameType, putFrameHeader } from "../wire/frame.ts";
 
 /** First slab, in bytes: what an idle session spends on a PING and an ACK. */
-const FIRST_SLAB_BYTES = 256;
+const FIRST_SLAB_BYTES = 64;
 /** Slabs up to this size come from Node's pool, in bytes: idle sessions share it. */
 const POOLED_SLAB_BYTES = 1_024;
 /** Largest slab and so the largest batch, in bytes. */

@@ -1,5 +1,5 @@
 /** Slots a queue starts with; a power of two. */
-const FIRST_SLOTS = 8;
+const FIRST_SLOTS = 4;
 /** An empty queue with more slots than this gives them back. */
 const KEPT_SLOTS = 64;
 
@@ -52,11 +52,12 @@ export class Fifo<T> {
   }
 
   #grow(): void {
-    const items: (T | undefined)[] = this.all();
-    const slots = Math.max(items.length * 2, FIRST_SLOTS);
-    while (items.length < slots) items.push(undefined);
-    this.#slots.fill(undefined);
-    this.#slots = items;
+    const old = this.#slots;
+    // Of exactly this length: pushing would leave room for 16 more in every idle session.
+    const slots = new Array<T | undefined>(Math.max(old.length * 2, FIRST_SLOTS)).fill(undefined);
+    for (let i = 0; i < this.#length; i += 1) slots[i] = old[(this.#first + i) & (old.length - 1)];
+    old.fill(undefined);
+    this.#slots = slots;
     this.#first = 0;
   }
 }

@@ -14,7 +14,7 @@ const RESETS_APART_MS = 1_000;
 export class MemoryRelief {
   readonly #budget: MemoryBudget;
   readonly #streams: () => Stream[];
-  readonly #starved = new Set<Stream>();
+  #starved: Set<Stream> | undefined;
   #resetAt = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -26,27 +26,28 @@ export class MemoryRelief {
 
   /** The stream was given less credit than it could use. */
   starve(stream: Stream): void {
+    this.#starved ??= new Set();
     this.#starved.add(stream);
     this.#watch();
   }
 
   /** The stream has ended. */
   forget(stream: Stream): void {
-    this.#starved.delete(stream);
+    if (this.#starved?.delete(stream) === true && this.#starved.size === 0) this.#starved = undefined;
   }
 
   /** Whether a stream waits for credit. */
   get isWanted(): boolean {
-    return this.#starved.size > 0;
+    return this.#starved !== undefined;
   }
 
   /** Looks at the memory: with each message while it {@link isWanted}, and now and then, since others may want it. */
   check(now: number): void {
     const { level } = this.#budget;
     if (level < MemoryLevel.Low) {
-      const streams = [...this.#starved];
-      this.#starved.clear();
-      for (const stream of streams) stream.regrant();
+      const streams = this.#starved;
+      this.#starved = undefined;
+      for (const stream of streams ?? []) stream.regrant();
     } else if (level === MemoryLevel.Full && now - this.#resetAt >= RESETS_APART_MS) {
       this.#resetAt = now;
       this.#resetStalled(now);
@@ -59,7 +60,7 @@ export class MemoryRelief {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.check(performance.now());
-      if (this.#starved.size > 0) this.#watch();
+      if (this.isWanted) this.#watch();
     }, LIMITS.STARVED_CHECK_MS);
     this.#timer.unref();
   }

@@ -13,7 +13,7 @@ export class RoundTrip {
   #latest: number | undefined;
   #shortest: number | undefined;
   #first = 0;
-  readonly #waiting = new Set<(rttMs: number | undefined) => void>();
+  #waiting: Set<(rttMs: number | undefined) => void> | undefined;
 
   /** Latest round trip in milliseconds. */
   get latestMs(): number | undefined {
@@ -61,8 +61,7 @@ export class RoundTrip {
     ) {
       this.#shortest = rtt;
     }
-    for (const resolve of this.#waiting) resolve(rtt);
-    this.#waiting.clear();
+    this.#settle(rtt);
     this.#first += 1;
     return this.#first < FIRST_PINGS;
   }
@@ -72,17 +71,24 @@ export class RoundTrip {
     return new Promise((resolve, reject) => {
       const done = (rtt: number | undefined): void => {
         clearTimeout(timer);
-        this.#waiting.delete(done);
+        this.#waiting?.delete(done);
         if (rtt === undefined) reject(new GgrokError("ERR_GGROK_SESSION_LOST"));
         else resolve(rtt);
       };
       const timer = setTimeout(done, timeoutMs, undefined);
+      this.#waiting ??= new Set();
       this.#waiting.add(done);
     });
   }
 
   /** The session is over: nobody waits any more. */
   fail(): void {
-    for (const resolve of [...this.#waiting]) resolve(undefined);
+    this.#settle(undefined);
+  }
+
+  #settle(rttMs: number | undefined): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    for (const resolve of waiting ?? []) resolve(rttMs);
   }
 }

@@ -13,7 +13,8 @@ import { MemoryRelief } from "./memory-relief.ts";
 import type { MuxStream, StreamHandler } from "./mux-stream.ts";
 import { Outbox } from "./outbox.ts";
 import { RoundTrip } from "./round-trip.ts";
-import { Stream, type StreamLink } from "./stream.ts";
+import { SessionLink } from "./session-link.ts";
+import { Stream } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
 import { SendWindow } from "./window.ts";
 
@@ -77,7 +78,7 @@ export class Session {
   readonly #budget: MemoryBudget;
   readonly #streams = new StreamTable<Stream>();
   readonly #outbox: Outbox;
-  readonly #link: StreamLink;
+  readonly #link: SessionLink;
   readonly #receiver: FrameReceiver;
   readonly #roundTrip = new RoundTrip();
   readonly #transportHandler: TransportHandler;
@@ -93,7 +94,7 @@ export class Session {
   #goAwaySent = false;
   #goAwayReceived = false;
   /** One for each `close()` that waits. */
-  readonly #onDrained = new Set<() => void>();
+  #onDrained: (() => void)[] = [];
 
   constructor(options: SessionOptions) {
     this.#o = options;
@@ -110,7 +111,13 @@ export class Session {
       onSent: (bytes) => this.#roundTrip.moved(bytes),
     });
     this.#receiver = this.#createReceiver();
-    this.#link = this.#createLink();
+    this.#link = new SessionLink({
+      budget: this.#budget,
+      outbox: this.#outbox,
+      roundTrip: this.#roundTrip,
+      relief: this.#relief,
+      onClosed: (stream) => this.#onStreamClosed(stream),
+    });
     this.#transportHandler = {
       onMessage: (message) => this.#onMessage(message),
       onDrain: () => this.#outbox.unblock(),
@@ -296,11 +303,10 @@ export class Session {
       await new Promise<void>((resolve) => {
         const done = (): void => {
           clearTimeout(timer);
-          this.#onDrained.delete(done);
           resolve();
         };
         const timer = setTimeout(done, deadlineMs);
-        this.#onDrained.add(done);
+        this.#onDrained.push(done);
         this.#checkDrained();
       });
       for (const stream of this.#streams.all()) {
@@ -472,32 +478,9 @@ export class Session {
 
   // ---- streams
 
-  #createLink(): StreamLink {
-    const outbox = this.#outbox;
-    const roundTrip = this.#roundTrip;
-    const relief = this.#relief;
-    return {
-      budget: this.#budget,
-      get shortestRttMs() {
-        return roundTrip.shortestMs;
-      },
-      now: () => performance.now(),
-      sendFrame: (stream, type, flags, payload) => outbox.sendFrame(stream, type, flags, payload),
-      sendNow: (stream, chunk) => outbox.sendNow(stream, chunk),
-      sendFin: (stream) => outbox.sendFin(stream),
-      schedule: (stream) => outbox.schedule(stream),
-      sendEarly: () => outbox.sendEarly(),
-      scheduleWindow: (stream) => outbox.scheduleWindow(stream),
-      underPressure: (stream) => {
-        relief.starve(stream);
-      },
-      closed: (stream) => {
-        this.#streams.delete(stream.id);
-        relief.forget(stream);
-        if (this.#streams.size === 0) this.#checkDrained();
-      },
-      isOpenWritten: (serial) => outbox.isWritten(serial),
-    };
+  #onStreamClosed(stream: Stream): void {
+    this.#streams.delete(stream.id);
+    if (this.#streams.size === 0) this.#checkDrained();
   }
 
   #checkDrained(): void {
@@ -505,7 +488,9 @@ export class Session {
   }
 
   #drained(): void {
-    for (const done of [...this.#onDrained]) done();
+    const waiting = this.#onDrained;
+    this.#onDrained = [];
+    for (const done of waiting) done();
   }
 }
 

@@ -1,6 +1,8 @@
-/** Slots a table starts with; a power of two. */
+/** Slots a table gets with its first stream; a power of two. */
 const FIRST_SLOTS = 16;
 const FREE = -1;
+/** The slots of a table that has held nothing: one, free, shared by all. */
+const NO_IDS = Int32Array.of(FREE);
 
 /**
  * Streams by id. Open addressing over two flat arrays: a Map that everything enters and leaves is rehashed every few
@@ -10,9 +12,9 @@ const FREE = -1;
  * Ids of one side rise by two, so half the id spreads them over the slots without a hash.
  */
 export class StreamTable<Stream> {
-  #ids = new Int32Array(FIRST_SLOTS).fill(FREE);
-  #streams: (Stream | undefined)[] = new Array<Stream | undefined>(FIRST_SLOTS).fill(undefined);
-  #mask = FIRST_SLOTS - 1;
+  #ids = NO_IDS;
+  #streams: (Stream | undefined)[] = [];
+  #mask = 0;
   #size = 0;
 
   /** Streams held. */
@@ -27,7 +29,7 @@ export class StreamTable<Stream> {
 
   /** Adds a stream whose id is not in the table. */
   add(id: number, stream: Stream): void {
-    if (this.#size * 2 >= this.#ids.length) this.#grow();
+    if (this.#size * 2 >= this.#ids.length - 1) this.#grow();
     this.#put(id, stream);
     this.#size += 1;
   }
@@ -58,9 +60,9 @@ export class StreamTable<Stream> {
   }
 
   clear(): void {
-    this.#ids = new Int32Array(FIRST_SLOTS).fill(FREE);
-    this.#streams = new Array<Stream | undefined>(FIRST_SLOTS).fill(undefined);
-    this.#mask = FIRST_SLOTS - 1;
+    this.#ids = NO_IDS;
+    this.#streams = [];
+    this.#mask = 0;
     this.#size = 0;
   }
 
@@ -88,7 +90,7 @@ export class StreamTable<Stream> {
   #grow(): void {
     const ids = this.#ids;
     const streams = this.#streams;
-    const slots = ids.length * 2;
+    const slots = Math.max(ids.length * 2, FIRST_SLOTS);
     this.#ids = new Int32Array(slots).fill(FREE);
     this.#streams = new Array<Stream | undefined>(slots).fill(undefined);
     this.#mask = slots - 1;

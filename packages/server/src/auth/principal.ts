@@ -2,6 +2,20 @@ import type { BindRights, RightsQuestion } from "../registry/rights.ts";
 import { FULL_GRANT, type Grant, type Scope } from "../store/grant.ts";
 import { compileNameGlob, compilePathGlob } from "./glob.ts";
 
+/** What a name or a path is held against. */
+interface Globs {
+  readonly names: readonly ((text: string) => boolean)[];
+  readonly paths: readonly ((path: string) => boolean)[];
+}
+
+const compileGlobs = ({ names, paths }: Grant): Globs => ({
+  names: names.map(compileNameGlob),
+  paths: paths.map(compilePathGlob),
+});
+
+/** Of every agent without a token. */
+const FULL_GLOBS = compileGlobs(FULL_GRANT);
+
 /** Somebody the relay knows, and what it may do. */
 export class Principal implements BindRights {
   /** Owner of names, as stored with them. It may be logged. */
@@ -9,16 +23,14 @@ export class Principal implements BindRights {
   /** What the operator called it. */
   readonly label: string;
   readonly #grant: Grant;
-  readonly #names: readonly ((text: string) => boolean)[];
-  readonly #paths: readonly ((path: string) => boolean)[];
+  readonly #globs: Globs;
   #isRevoked = false;
 
   constructor(id: string, label: string, grant: Grant = FULL_GRANT) {
     this.id = id;
     this.label = label;
     this.#grant = grant;
-    this.#names = grant.names.map(compileNameGlob);
-    this.#paths = grant.paths.map(compilePathGlob);
+    this.#globs = grant === FULL_GRANT ? FULL_GLOBS : compileGlobs(grant);
   }
 
   /** From here on it may do nothing: the token was revoked or has expired. False when that was so before. */
@@ -41,7 +53,7 @@ export class Principal implements BindRights {
       this.may("bind") &&
       this.#grant.kinds.includes(question.kind) &&
       question.names.some((name) => this.#matchesName(name)) &&
-      (path === undefined || this.#paths.some((matches) => matches(path === "" ? "/" : path))) &&
+      (path === undefined || this.#globs.paths.some((matches) => matches(path === "" ? "/" : path))) &&
       (port === undefined || this.#grant.ports.some(([first, last]) => port >= first && port <= last))
     );
   }
@@ -56,6 +68,6 @@ export class Principal implements BindRights {
   }
 
   #matchesName(name: string): boolean {
-    return this.#names.some((matches) => matches(name));
+    return this.#globs.names.some((matches) => matches(name));
   }
 }

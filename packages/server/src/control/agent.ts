@@ -71,7 +71,8 @@ export class Agent implements Owner {
   attempt: number;
   readonly #deps: AgentDeps;
   readonly #onGone: (agent: Agent) => void;
-  readonly #pending = new Map<number, { isCancelled: boolean }>();
+  /** Binds that the registry has not decided yet. */
+  #pending: readonly PendingBind[] = [];
   readonly #secret: SessionSecret;
   #parkTimer: NodeJS.Timeout | undefined;
   #holdTimer: NodeJS.Timeout | undefined;
@@ -264,11 +265,11 @@ export class Agent implements Owner {
     const visitors = message.kind === "tcp" ? undefined : parseVisitorRules(message.options);
     if (typeof visitors === "string") return refuse("ERR_GGROK_NAME_NOT_ALLOWED", visitors);
     if (typeof tcp === "string") return refuse("ERR_GGROK_NAME_NOT_ALLOWED", tcp);
-    if (this.#pending.size >= RELAY_LIMITS.maxPendingBinds || this.#pending.has(message.bind)) {
-      return refuse("ERR_GGROK_NAME_NOT_ALLOWED", `${String(this.#pending.size)} binds are still undecided`);
+    if (this.#pending.length >= RELAY_LIMITS.maxPendingBinds || this.#findPending(message.bind) !== undefined) {
+      return refuse("ERR_GGROK_NAME_NOT_ALLOWED", `${String(this.#pending.length)} binds are still undecided`);
     }
-    const pending = { isCancelled: false };
-    this.#pending.set(message.bind, pending);
+    const pending: PendingBind = { bind: message.bind, isCancelled: false };
+    this.#pending = [...this.#pending, pending];
     const outcome = await this.#deps.registry
       .bind(this, {
         bind: message.bind,
@@ -281,18 +282,29 @@ export class Agent implements Owner {
         ...(tcp !== undefined && { tcp }),
         ...(visitors !== undefined && { visitors }),
       })
-      .finally(() => this.#pending.delete(message.bind));
+      .finally(() => {
+        this.#pending = this.#pending.filter((other) => other !== pending);
+      });
     if ("refused" in outcome) return refuse(outcome.refused.code, outcome.refused.message, outcome.refused.holder);
     if (pending.isCancelled || this.isClosed) this.#deps.registry.release(this, message.bind);
     else this.session.sendControl({ type: "bound", bind: message.bind, ...outcome.bound });
     return undefined;
   }
 
+  #findPending(bind: number): PendingBind | undefined {
+    return this.#pending.find((pending) => pending.bind === bind);
+  }
+
   #unbind(bind: number): void {
-    const pending = this.#pending.get(bind);
+    const pending = this.#findPending(bind);
     if (pending !== undefined) pending.isCancelled = true;
     this.#deps.registry.release(this, bind);
   }
+}
+
+interface PendingBind {
+  readonly bind: number;
+  isCancelled: boolean;
 }
 
 function asGgrokError(error: unknown): GgrokError {

@@ -102,7 +102,7 @@ export function createConnect(deps: ConnectDeps): Connect {
 
   return {
     onUpgrade(req, socket, head) {
-      socket.on("error", () => socket.destroy());
+      socket.on("error", destroyIt);
       const checked = check(req);
       if (checked.refusal !== undefined) {
         deps.metrics.handshakes.refused += 1;
@@ -112,6 +112,8 @@ export function createConnect(deps: ConnectDeps): Connect {
       }
       const origin = originOf(req, deps);
       server.handleUpgrade(req, socket, head, (ws) => {
+        // ws listens to errors itself from here on.
+        socket.off("error", destroyIt);
         greetings += 1;
         ws.on("ping", (data) => {
           if (socket.writableLength < PONG_BACKLOG_BYTES) ws.pong(data);
@@ -122,6 +124,10 @@ export function createConnect(deps: ConnectDeps): Connect {
       });
     },
   };
+}
+
+function destroyIt(this: Duplex): void {
+  this.destroy();
 }
 
 type Admission = { refusal: UpgradeRefusal } | ({ refusal?: undefined } & Pick<Greeting, "principal" | "connector">);

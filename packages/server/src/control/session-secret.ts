@@ -8,8 +8,9 @@ const SECRET_BYTES = 32;
  * secret the agent came with stays valid until a message has arrived under the new one.
  */
 export class SessionSecret {
-  #current: Buffer;
-  #shown: { digest: Buffer; received: number } | undefined;
+  // As text: an idle session would spend three times as much on a Buffer.
+  #current: string;
+  #shown: { digest: string; received: number } | undefined;
 
   /** @param first the secret of the session's first welcome */
   constructor(first: string) {
@@ -32,9 +33,9 @@ export class SessionSecret {
   /** Whether a secret is valid, `received` messages into the session. */
   accepts(secret: string, received: number): boolean {
     const given = digest(secret);
-    if (timingSafeEqual(this.#current, given)) return true;
+    if (isEqual(this.#current, given)) return true;
     const shown = this.#shown;
-    return shown !== undefined && shown.received === received && timingSafeEqual(shown.digest, given);
+    return shown !== undefined && shown.received === received && isEqual(shown.digest, given);
   }
 }
 
@@ -43,6 +44,10 @@ export function makeSecret(): string {
   return randomBytes(SECRET_BYTES).toString("base64url");
 }
 
-function digest(secret: string): Buffer {
-  return createHash("sha256").update(secret).digest();
+function digest(secret: string): string {
+  return createHash("sha256").update(secret).digest("base64url");
+}
+
+function isEqual(a: string, b: string): boolean {
+  return timingSafeEqual(Buffer.from(a), Buffer.from(b));
 }

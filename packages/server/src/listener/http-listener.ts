@@ -130,9 +130,14 @@ class ServerListener implements HttpListener {
 
   constructor(server: Server, admits: (socket: Socket) => boolean) {
     this.server = server;
+    const sockets = this.#sockets;
+    // One for all sockets: most of them are idle, and there may be thousands.
+    function forget(this: Socket): void {
+      sockets.delete(this);
+    }
     server.on("connection", (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.once("close", () => this.#sockets.delete(socket));
+      sockets.add(socket);
+      socket.on("close", forget);
       // Nothing is said to it: an answer would cost more than the connection.
       if (!admits(socket)) socket.destroy();
     });

@@ -58,7 +58,7 @@ export class AbsentPlaces {
     try {
       return await this.#parking.park(spot, { ...request, timeoutMs: parkMs });
     } finally {
-      if (spot.waiters.size === 0 && this.#reservedSpots.get(tag.host) === spot) this.#reservedSpots.delete(tag.host);
+      if (spot.size === 0 && this.#reservedSpots.get(tag.host) === spot) this.#reservedSpots.delete(tag.host);
     }
   }
 

@@ -14,7 +14,29 @@ export interface ParkTag {
 
 /** A place where requests wait for one thing. */
 export class ParkingSpot {
-  readonly waiters = new Set<Waiter>();
+  /** Made with the first waiter: most endpoints never have one. */
+  #waiters: Set<Waiter> | undefined;
+
+  get size(): number {
+    return this.#waiters?.size ?? 0;
+  }
+
+  /** A copy, so that waiters can leave while it is walked. */
+  all(): Waiter[] {
+    return [...(this.#waiters ?? [])];
+  }
+
+  add(waiter: Waiter): void {
+    this.#waiters ??= new Set();
+    this.#waiters.add(waiter);
+  }
+
+  /** False when it was not there. */
+  delete(waiter: Waiter): boolean {
+    if (this.#waiters?.delete(waiter) !== true) return false;
+    if (this.#waiters.size === 0) this.#waiters = undefined;
+    return true;
+  }
 }
 
 /** One request that wants to wait. */
@@ -58,7 +80,7 @@ export class Parking {
     if (this.#isFull(spot, bytes)) return Promise.resolve("full");
     return new Promise((resolve) => {
       const finish = (result: ParkResult): void => {
-        if (!spot.waiters.delete(waiter)) return;
+        if (!spot.delete(waiter)) return;
         this.#count -= 1;
         this.#bytes -= bytes;
         clearTimeout(timer);
@@ -68,7 +90,7 @@ export class Parking {
       const abort = (): void => finish("aborted");
       const timer = setTimeout(finish, timeoutMs, "offline");
       const waiter: Waiter = { tag: { host: options.host, target: options.target }, finish };
-      spot.waiters.add(waiter);
+      spot.add(waiter);
       this.#count += 1;
       this.#bytes += bytes;
       signal.addEventListener("abort", abort, { once: true });
@@ -77,13 +99,11 @@ export class Parking {
 
   /** Ends the wait of everyone at the spot whom the filter names. */
   release(spot: ParkingSpot, result: "ready" | "offline", filter?: (tag: ParkTag) => boolean): void {
-    for (const waiter of [...spot.waiters]) if (filter === undefined || filter(waiter.tag)) waiter.finish(result);
+    for (const waiter of spot.all()) if (filter === undefined || filter(waiter.tag)) waiter.finish(result);
   }
 
   #isFull(spot: ParkingSpot, bytes: number): boolean {
     const { maxParked, maxParkedPerEndpoint, maxParkedBytes } = this.#limits;
-    return (
-      this.#count >= maxParked || spot.waiters.size >= maxParkedPerEndpoint || this.#bytes + bytes > maxParkedBytes
-    );
+    return this.#count >= maxParked || spot.size >= maxParkedPerEndpoint || this.#bytes + bytes > maxParkedBytes;
   }
 }
