@@ -20,7 +20,7 @@ COPY --from=build --chown=root:root /out/agent /app
 USER node
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["node", "/app/bin/ggrok.js", "status", "--web-addr", "127.0.0.1:4040"]
 # No shell in between: signals reach the agent, which lets open exchanges finish.
-ENTRYPOINT ["node", "--max-semi-space-size=4", "--no-incremental-marking", "/app/bin/ggrok.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "--no-incremental-marking", "--initial-old-space-size=32", "/app/bin/ggrok.js"]
 CMD ["--help"]
 
 FROM base AS relay
@@ -30,4 +30,4 @@ USER node
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["node", "/app/relay-health.mjs"]
 # No shell in between: SIGTERM reaches the relay, which drains. Give it 35 s (docker stop -t 35).
-ENTRYPOINT ["node", "--max-semi-space-size=4", "--no-incremental-marking", "/app/bin/ggrok-relay.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "--no-incremental-marking", "--initial-old-space-size=32", "/app/bin/ggrok-relay.js"]

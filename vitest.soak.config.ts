@@ -7,6 +7,7 @@ export default defineConfig({
   ssr: { resolve: { conditions, externalConditions: ["ggrok-source"] } },
   test: {
     pool: "forks",
+    env: { GGROK_TEST_PROGRAMS: "built" },
     fileParallelism: false,
     include: ["test/soak/**/*.soak.ts"],
     testTimeout: 30 * 60_000,

@@ -18,7 +18,7 @@ export const BUILT_PROGRAMS: GgrokPrograms = {
 };
 
 /** As the first line of both programs has it (ADR 8). */
-const NODE_FLAGS = ["--max-semi-space-size=4", "--no-incremental-marking"];
+const NODE_FLAGS = ["--max-semi-space-size=4", "--no-incremental-marking", "--initial-old-space-size=32"];
 const DOMAIN = "localhost";
 
 /** A relay on loopback. */

@@ -18,7 +18,7 @@ import { appJson, flyToml, renderYaml, workflow } from "./platform-schemas.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
-const NODE_FLAGS = "node --max-semi-space-size=4 --no-incremental-marking";
+const NODE_FLAGS = "node --max-semi-space-size=4 --no-incremental-marking --initial-old-space-size=32";
 /** Longer than the relay's longest drain. */
 const PATIENCE_S = 35;
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type RequestListener, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,10 +9,19 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = resolve(fileURLToPath(new URL("../..", import.meta.url)));
 const DEADLINE_MS = 20_000;
-const CLIENT_BIN = join(ROOT, "packages/client/src/bin.ts");
-const RELAY_BIN = join(ROOT, "packages/server/src/bin.ts");
+/** The soak measures what users run: the built programs, with the flags of their first line (ADR 8). */
+const BUILT = process.env["GGROK_TEST_PROGRAMS"] === "built";
+const CLIENT_BIN = join(ROOT, BUILT ? "packages/client/bin/ggrok.js" : "packages/client/src/bin.ts");
+const RELAY_BIN = join(ROOT, BUILT ? "packages/server/bin/ggrok-relay.js" : "packages/server/src/bin.ts");
+const SOURCE_FLAGS = ["--conditions=ggrok-source", "--disable-warning=ExperimentalWarning"];
 
-/** A program of ours, run from its sources as a real process. */
+/** The flags of a program's first line; it is not run by that line, since a `node` on the path may be a script around Node. */
+function flagsOf(bin: string): string[] {
+  const [, flags = ""] = /^#!\/usr\/bin\/env -S node (.*)\n/.exec(readFileSync(bin, "utf8")) ?? [];
+  return flags.split(" ");
+}
+
+/** A program of ours as a real process: run from its sources, or as it was built. */
 export class Program implements AsyncDisposable {
   readonly child: ChildProcess;
   stdout = "";
@@ -21,15 +30,11 @@ export class Program implements AsyncDisposable {
   readonly #waiters = new Set<() => void>();
 
   constructor(bin: string, args: readonly string[], o: { env: NodeJS.ProcessEnv; cwd: string; stdin?: string }) {
-    this.child = spawn(
-      process.execPath,
-      ["--conditions=ggrok-source", "--disable-warning=ExperimentalWarning", bin, ...args],
-      {
-        env: o.env,
-        cwd: o.cwd,
-        stdio: [o.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
-      },
-    );
+    this.child = spawn(process.execPath, [...(BUILT ? flagsOf(bin) : SOURCE_FLAGS), bin, ...args], {
+      env: o.env,
+      cwd: o.cwd,
+      stdio: [o.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+    });
     this.child.stdin?.end(o.stdin);
     this.child.stdout?.on("data", (chunk: Buffer) => {
       this.stdout += chunk.toString("utf8");

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=4 --no-incremental-marking
+#!/usr/bin/env -S node --max-semi-space-size=4 --no-incremental-marking --initial-old-space-size=32
 // A small young generation: buffers die at once, and outside memory is given back sooner (ADR 8).
 // Plain old JavaScript on purpose: it has to run on the Node that is too old in order to say so.
 const [major] = process.versions.node.split(".").map(Number);
