@@ -1,6 +1,6 @@
 import type { BodySide, DraftBodies, RecordedMessage } from "./exchange-record.ts";
-import { type Slab, SlabPool } from "./slab.ts";
-import type { WriteBatch } from "./sqlite-writer.ts";
+import { hasRoom, type Slab, SlabPool } from "./slab.ts";
+import type { BatchSlab, WriteBatch } from "./sqlite-writer.ts";
 
 /** Longest UTF-8 form of one UTF-16 unit. */
 const UTF8_BYTES = 3;
@@ -38,7 +38,6 @@ interface Gathered {
   number: number;
   readonly slabs: Slab[];
   readonly pending: PendingRow[];
-  readonly rows: number[];
   readonly messages: Map<number, RecordedMessage[]>;
   readonly trims: number[];
   readonly deletes: number[];
@@ -67,8 +66,8 @@ export class PendingWrites {
   }
 
   get isEmpty(): boolean {
-    const { rows, messages, trims, deletes, isClear } = this.#waiting;
-    return rows.length === 0 && messages.size === 0 && trims.length === 0 && deletes.length === 0 && !isClear;
+    const { pending, messages, trims, deletes, isClear } = this.#waiting;
+    return pending.length === 0 && messages.size === 0 && trims.length === 0 && deletes.length === 0 && !isClear;
   }
 
   put({ seq, id, bytes, isOpen, requestFile, responseFile, json, bodies, isNew }: WriteRow): void {
@@ -86,9 +85,20 @@ export class PendingWrites {
     const requestLength = addBytes(slab, request);
     const responseLength = addBytes(slab, response);
     waiting.weight += slab.used - begin;
-    const { rows } = waiting;
-    rows.push(waiting.slabs.length - 1, begin, seq, bytes, isOpen ? 1 : 0, isNew ? 1 : 0);
-    rows.push(idLength, requestFileLength, responseFileLength, jsonLength, requestLength, responseLength);
+    const { rows } = slab;
+    let at = slab.rowsUsed;
+    rows[at++] = begin;
+    rows[at++] = seq;
+    rows[at++] = bytes;
+    rows[at++] = isOpen ? 1 : 0;
+    rows[at++] = isNew ? 1 : 0;
+    rows[at++] = idLength;
+    rows[at++] = requestFileLength;
+    rows[at++] = responseFileLength;
+    rows[at++] = jsonLength;
+    rows[at++] = requestLength;
+    rows[at++] = responseLength;
+    slab.rowsUsed = at;
     const isFirst = isNew || this.#rows.get(seq)?.isNew === true;
     const pending: PendingRow = { seq, isNew: isFirst, slab, jsonAt, jsonLength, requestLength, responseLength };
     this.#rows.set(seq, pending);
@@ -159,8 +169,7 @@ export class PendingWrites {
       isClear,
       trims,
       deletes,
-      slabs: slabs.map(({ bytes, used }) => ({ bytes: bytes.buffer, used })),
-      rows: new Float64Array(taken.rows),
+      slabs: slabs.map(handOver),
       messages: [...taken.messages].map(([seq, list]) => ({ seq, list })),
     };
   }
@@ -184,7 +193,7 @@ export class PendingWrites {
   #room(bytes: number): Slab {
     const { slabs } = this.#waiting;
     const last = slabs.at(-1);
-    if (last !== undefined && last.bytes.length - last.used >= bytes) return last;
+    if (last !== undefined && hasRoom(last, bytes)) return last;
     const slab = this.#pool.take(bytes);
     slabs.push(slab);
     return slab;
@@ -196,13 +205,20 @@ function gather(): Gathered {
     number: 0,
     slabs: [],
     pending: [],
-    rows: [],
     messages: new Map(),
     trims: [],
     deletes: [],
     isClear: false,
     weight: 0,
   };
+}
+
+/** The memory itself goes with it only the first time. */
+function handOver(slab: Slab): BatchSlab {
+  const { id, used, rowsUsed } = slab;
+  if (slab.isKnown) return { id, used, rowsUsed };
+  slab.isKnown = true;
+  return { id, used, rowsUsed, shared: { bytes: slab.bytes.buffer, rows: slab.rows } };
 }
 
 function jsonOf({ slab, jsonAt, jsonLength }: PendingRow): string {

@@ -1,18 +1,22 @@
 import { Worker } from "node:worker_threads";
 import type { RecordedMessage } from "./exchange-record.ts";
 
+/** What a batch has in one slab, see `slab.ts`. */
+export interface BatchSlab {
+  readonly id: number;
+  readonly used: number;
+  readonly rowsUsed: number;
+  /** The first time, and always where `id` is -1. */
+  readonly shared?: { readonly bytes: SharedArrayBuffer; readonly rows: Float64Array<SharedArrayBuffer> };
+}
+
 /** What one transaction does. */
 export interface WriteBatch {
   readonly number: number;
   /** Everything goes first. */
   readonly isClear: boolean;
-  /** Where the rows' texts and bodies lie. They are seen by both threads and stay as they are until the batch is done. */
-  readonly slabs: readonly { readonly bytes: SharedArrayBuffer; readonly used: number }[];
-  /**
-   * Twelve of each row: slab, where in it the row begins, seq, bytes, whether it is open and whether it is new; then the lengths
-   * of what lies there one behind the other, -1 where there is none: id, request file, response file, record, request, response.
-   */
-  readonly rows: Float64Array;
+  /** Where the rows lie. They are seen by both threads and stay as they are until the batch is done. */
+  readonly slabs: readonly BatchSlab[];
   readonly messages: readonly { readonly seq: number; readonly list: readonly RecordedMessage[] }[];
   /** Seq, then the last message of it that goes. */
   readonly trims: readonly number[];
@@ -103,24 +107,32 @@ function runWriter(): void {
   const removeExchanges = db.prepare("DELETE FROM exchanges WHERE seq BETWEEN ? AND ?");
   const removeMessages = db.prepare("DELETE FROM messages WHERE seq BETWEEN ? AND ?");
 
-  /** What lies in the memory of both threads is copied once: SQLite is given memory of this thread alone. */
-  const writeRows = ({ slabs, rows }: WriteBatch): void => {
-    const copies = slabs.map(({ bytes, used }) => Buffer.from(new Uint8Array(bytes, 0, used)));
+  const known: { bytes: Uint8Array<SharedArrayBuffer>; rows: Float64Array<SharedArrayBuffer> }[] = [];
+  let copy = Buffer.alloc(0);
+
+  const writeRows = ({ id, used, rowsUsed, shared }: BatchSlab): void => {
+    const slab = shared === undefined ? known[id] : { bytes: new Uint8Array(shared.bytes), rows: shared.rows };
+    if (slab === undefined) throw new Error(`unknown slab ${id}`);
+    if (id >= 0) known[id] = slab;
+    // SQLite is given memory of this thread alone. It is used again and again: new memory for each batch sets off the collector.
+    if (id < 0) copy = Buffer.alloc(0);
+    if (copy.length < used) copy = Buffer.allocUnsafeSlow(Math.max(used, id < 0 ? 0 : slab.bytes.length));
+    copy.set(slab.bytes.subarray(0, used));
+    const { rows } = slab;
     // Read one by one: this runs for every exchange, and a list of what a row has would cost more than writing it.
-    let [copy, at, i] = [copies[0], 0, 0];
+    let [at, i] = [0, 0];
     const next = (): number => rows[i++] ?? 0;
     const text = (length: number): string | null => {
       if (length < 0) return null;
       at += length;
-      return copy?.toString("utf8", at - length, at) ?? null;
+      return copy.toString("utf8", at - length, at);
     };
     const blob = (length: number): Uint8Array | null => {
       if (length < 0) return null;
       at += length;
-      return copy?.subarray(at - length, at) ?? null;
+      return copy.subarray(at - length, at);
     };
-    while (i < rows.length) {
-      copy = copies[next()];
+    while (i < rowsUsed) {
       at = next();
       const [seq, bytes, isOpen] = [next(), next(), next()];
       const statement = next() === 1 ? insert : update;
@@ -140,7 +152,7 @@ function runWriter(): void {
   };
   const apply = (batch: WriteBatch): void => {
     if (batch.isClear) db.exec("DELETE FROM exchanges; DELETE FROM messages");
-    writeRows(batch);
+    for (const slab of batch.slabs) writeRows(slab);
     for (const { seq, list } of batch.messages) {
       for (const m of list) addMessage.run(seq, m.n, m.direction, m.opcode, m.size, m.at, m.isWhole ? 1 : 0, m.data);
     }
