@@ -16,10 +16,15 @@ export class ReceiveQueue {
     return this.#chunks.length === 0;
   }
 
-  /** Takes a chunk; small ones are copied. */
-  push(chunk: Buffer): void {
+  /**
+   * Takes a chunk; small ones are copied.
+   *
+   * @param isMemoryShort copy larger ones too: a slice that came between those of other streams pins four times its length
+   */
+  push(chunk: Buffer, isMemoryShort: boolean): void {
     if (chunk.length >= LIMITS.RECEIVE_COPY_BELOW_BYTES) {
-      this.#chunks.push(chunk);
+      const isSlice = chunk.buffer.byteLength >= chunk.length * 2;
+      this.#chunks.push(isMemoryShort && isSlice ? copyOf(chunk) : chunk);
       this.#tail = undefined;
       return;
     }
@@ -49,4 +54,10 @@ export class ReceiveQueue {
     this.#chunks.clear();
     this.#tail = undefined;
   }
+}
+
+function copyOf(chunk: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(chunk.length);
+  chunk.copy(copy, 0);
+  return copy;
 }
