@@ -53,6 +53,25 @@ describe("what is said of an exchange", () => {
     expect(seen.request.body).toMatchObject({ size: 9, partial: true });
   });
 
+  it("shows a request whose answer is long in coming, with its body, and then the answer", async () => {
+    await using patient = await InspectorWorld.start();
+    const answer = Promise.withResolvers<void>();
+    patient.origin.script = async (connection, head) => {
+      await connection.reader.body(head, "request");
+      await answer.promise;
+      connection.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
+    };
+    await using visitor = await patient.visit(patient.head("POST /hangs HTTP/1.1", "Content-Length: 5") + "hello");
+    const waiting = await patient.exchange("path=/hangs", ({ outcome }) => outcome === "open");
+    expect(waiting).toMatchObject({ response: null, replayable: true, request: { body: { size: 5, stored: true } } });
+    expect((await patient.api(`${waiting.uri}/request-body`)).bytes.toString()).toBe("hello");
+    answer.resolve();
+    expect((await visitor.answer())?.status).toBe(200);
+    const ended = await patient.exchange("path=/hangs");
+    expect(ended).toMatchObject({ id: waiting.id, seq: waiting.seq, outcome: "complete" });
+    expect((await patient.api(`${ended.uri}/response-body`)).bytes.toString()).toBe("done");
+  });
+
   it("names an app that does not listen", async () => {
     await using gone = await InspectorWorld.start([], await freePort());
     await gone.ask(gone.head("GET /refused HTTP/1.1"));

@@ -232,6 +232,32 @@ describe("ggrok requests while the agent runs", () => {
     expect((await follower.ended).code).toBe(0);
   });
 
+  it("prints a request that goes on when it has ended, once, by what its answer is", async () => {
+    const stop = new AbortController();
+    const args = ["requests", "--follow", "--json", "--limit", "1", "--filter", "path=/slow* status=418"];
+    const follower = new Run(world.place, args, { stop });
+    const answer = Promise.withResolvers<void>();
+    world.origin.script = async (connection, { startLine }) => {
+      if (startLine.includes("/slow ")) await answer.promise;
+      const status = startLine.includes("/slower ") ? 200 : 418;
+      connection.write(`HTTP/1.1 ${status} OK\r\nContent-Length: 2\r\n\r\nok`);
+    };
+    const slow = world.visit(world.bytes("GET /slow HTTP/1.1", []));
+    const shown = async (): Promise<unknown> => (await world.api("/api/requests/http?limit=1&path=/slow")).json;
+    await expect.poll(shown, { timeout: 20_000 }).toMatchObject({ requests: [{ outcome: "open", response: null }] });
+    await world.visit(world.bytes("GET /slower HTTP/1.1", []));
+    await world.visit(world.bytes("GET /slow-not HTTP/1.1", []));
+    await follower.line(0);
+    answer.resolve();
+    expect((await slow).status).toBe(418);
+    await follower.line(1);
+    world.origin.script = undefined;
+    expect(follower.lines.map((line) => (JSON.parse(line) as ApiObject).request.uri)).toEqual(["/slow-not", "/slow"]);
+    expect(JSON.parse(follower.lines[1] ?? "")).toMatchObject({ outcome: "complete", response: { status_code: 418 } });
+    stop.abort();
+    expect((await follower.ended).code).toBe(0);
+  });
+
   it("exports HAR to a file of one's own, and imports it again", async () => {
     const file = join(world.place.cwd, "out.har");
     writeFileSync(file, "was there before", { mode: 0o644 });

@@ -104,6 +104,13 @@ export class BodyCollector {
     this.#spool = undefined;
   }
 
+  /** What there is before the end; what lies in a file is not to be had yet. */
+  get soFar(): CollectedBody {
+    const { size } = this;
+    if (!this.#isKept || this.#spool !== undefined) return { size, sha256: "", content: undefined };
+    return { size, sha256: undefined, content: this.#join() };
+  }
+
   /** Nothing follows. `onDone` may be called at once; undefined: the body was lost. */
   finish(onDone: (body: CollectedBody | undefined) => void): void {
     const { size } = this;

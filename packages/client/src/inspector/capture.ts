@@ -28,7 +28,7 @@ const NO_BODIES: DraftBodies = { request: undefined, response: undefined };
 export interface CaptureSink {
   readonly bodies: BodyRules;
   readonly redactor: Redactor;
-  /** A long-lived exchange has begun. */
+  /** An exchange that goes on is to be shown: a long-lived one begins, or one that is shown already has a head now. */
   onOpen(capture: Capture): void;
   /** Messages wait to be taken. */
   onMessages(capture: Capture): void;
@@ -83,6 +83,11 @@ export class Capture implements ExchangeTap {
     return this.#head.requestId;
   }
 
+  /** When it came, by the clock of `performance.now()`. */
+  get startedAt(): number {
+    return this.#startedAt;
+  }
+
   /** Recorded from its head on, since it may last for days. */
   get isLong(): boolean {
     return this.#kind !== "http";
@@ -123,7 +128,7 @@ export class Capture implements ExchangeTap {
     if (this.#isDropped) return;
     if (status === 101) this.#startUpgraded();
     else if (isEventStream(fields)) this.#startEvents();
-    if (this.isLong) this.#sink.onOpen(this);
+    if (this.isLong || this.stored !== undefined) this.#sink.onOpen(this);
   }
 
   onResponseData(chunk: Buffer): void {
@@ -184,9 +189,11 @@ export class Capture implements ExchangeTap {
     };
   }
 
-  /** What is to be written of the bodies; from then on it is described. For an exchange that is over. */
+  /** What is to be written of the bodies; from then on it is described. Before the end: the request as far as it came. */
   keepBodies(): DraftBodies {
-    if (this.#collected === undefined || this.#end === undefined) return NO_BODIES;
+    this.#kept = undefined;
+    if (this.#end === undefined) return this.#keepOpenBodies();
+    if (this.#collected === undefined) return NO_BODIES;
     const { redactor } = this.#sink;
     const { error, isRequestWhole } = this.#end;
     const isAnswerWhole = error === undefined || this.#status === 0;
@@ -230,6 +237,17 @@ export class Capture implements ExchangeTap {
       }
     }
     if (!collector.push(chunk)) this.drop();
+  }
+
+  #keepOpenBodies(): DraftBodies {
+    const { fields } = this.#head;
+    const collected = this.#request?.soFar ?? NOTHING;
+    const isWhole = Number(getField(fields, "content-length") ?? 0) === collected.size;
+    const request = keepBody(this.#sink.redactor, fields, collected, isWhole);
+    const size = this.#response?.size ?? 0;
+    const response = { size, sha256: "", isStored: false, isPartial: true };
+    this.#kept = { request, response: { body: size === 0 ? EMPTY_BODY : response, content: undefined } };
+    return { request: request.content, response: undefined };
   }
 
   #finishBodies(): void {

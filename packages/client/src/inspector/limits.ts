@@ -20,6 +20,8 @@ export const INSPECTOR_LIMITS = {
   FLUSH_BYTES: 4_194_304,
   /** How long a record may wait to be written. With the time of writing it stays below 100 ms. */
   FLUSH_INTERVAL_MS: 60,
+  /** After how long an exchange is shown that has not ended: most have by then, and are written once. */
+  SHOWN_AFTER_MS: 1_000,
   /** Bytes kept of a WebSocket message or an event: what people read. */
   MESSAGE_BYTES_MAX: 262_144,
   /** Messages kept of one exchange: a chatty socket must not push all other exchanges out. */

@@ -65,6 +65,39 @@ describe("Recorder", () => {
     expect(store.get("a")?.kind).toBe("http");
   });
 
+  it("shows an exchange that goes on, with what it has so far, and ends it under the same number", async () => {
+    const { store, recorder } = open({ shownAfterMs: 0 });
+    const openTap = recorder.openTap("web");
+    const [hangs, uploads] = ["hangs", "uploads"].map((id) => openTap(headOf(id, ["Content-Length", "5"])));
+    hangs?.onRequestData(Buffer.from("hel"));
+    hangs?.onRequestData(Buffer.from("lo"));
+    uploads?.onRequestData(Buffer.from("hel"));
+    await expect.poll(() => store.stats().count).toBe(2);
+    expect(store.get("hangs")).toMatchObject({ outcome: "open", seq: 1, isReplayable: true });
+    expect(store.get("hangs")?.request.body).toMatchObject({
+      size: 5,
+      sha256: hash("sha256", "hello"),
+      isStored: true,
+    });
+    expect((await store.body("hangs", "request"))?.toString()).toBe("hello");
+    expect(store.get("uploads")).toMatchObject({
+      isReplayable: false,
+      request: { body: { size: 3, isPartial: true } },
+    });
+    hangs?.onResponseHead(200, "OK", ["Content-Type", "text/plain"]);
+    expect(store.get("hangs")).toMatchObject({ outcome: "open", response: { status: 200 } });
+    hangs?.onResponseData(Buffer.from("done"));
+    hangs?.onEnd(WELL);
+    expect(store.get("hangs")).toMatchObject({ outcome: "complete", seq: 1, response: { body: { size: 4 } } });
+    expect((await store.body("hangs", "request"))?.toString()).toBe("hello");
+    uploads?.onRequestData(Buffer.from("lo"));
+    uploads?.onResponseHead(200, "OK", ["Content-Type", "text/event-stream"]);
+    uploads?.onEnd(WELL);
+    expect(store.get("uploads")).toMatchObject({ outcome: "complete", kind: "sse", seq: 2, isReplayable: true });
+    expect(recorder.bodies.ledger.heldBytes).toBe(0);
+    recorder.close();
+  });
+
   it("shows a verdict over bytes that came, and none over what it does not have", () => {
     const verify = (_record: DraftRecord, body: Buffer) => ({
       provider: "test",

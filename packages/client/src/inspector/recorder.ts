@@ -28,6 +28,8 @@ export interface RecorderOptions {
   readonly heldBytesMax?: number;
   /** Bytes of a body that is kept; default {@link INSPECTOR_LIMITS}. */
   readonly bodyBytesMax?: number;
+  /** After how many milliseconds an exchange is shown that has not ended; default {@link INSPECTOR_LIMITS}. */
+  readonly shownAfterMs?: number;
 }
 
 /** Records the exchanges of an agent's tunnels. */
@@ -39,6 +41,10 @@ export class Recorder implements CaptureSink {
   readonly #verifierOf: VerifierOf | undefined;
   /** Long exchanges with messages that have not been handed on. */
   readonly #withMessages = new Set<Capture>();
+  /** Exchanges nobody can see yet, oldest first: a handler that hangs is what one wants to look at. */
+  readonly #unseen = new Set<Capture>();
+  readonly #shownAfterMs: number;
+  #showing: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
   #files = 0;
   /** What is about to come, and the exchange it repeats. */
@@ -48,6 +54,7 @@ export class Recorder implements CaptureSink {
     this.#store = o.store;
     this.#urlOf = o.urlOf;
     this.#verifierOf = o.verifierOf;
+    this.#shownAfterMs = o.shownAfterMs ?? INSPECTOR_LIMITS.SHOWN_AFTER_MS;
     this.redactor = new Redactor(o.redact ?? []);
     const prefix = `${Date.now().toString(36)}-${process.pid.toString(36)}`;
     const { BODY_BYTES_MAX, MEMORY_BODY_BYTES_MAX } = INSPECTOR_LIMITS;
@@ -63,7 +70,12 @@ export class Recorder implements CaptureSink {
 
   /** What listens to the exchanges of one tunnel. */
   openTap(tunnel: string): OpenTap {
-    return (head) => new Capture(this, tunnel, head);
+    return (head) => {
+      const capture = new Capture(this, tunnel, head);
+      this.#unseen.add(capture);
+      if (this.#showing === undefined) this.#showLater();
+      return capture;
+    };
   }
 
   /** Says of what an exchange that is about to come is a replay. */
@@ -76,11 +88,19 @@ export class Recorder implements CaptureSink {
 
   /** Hands on what waits. The exchanges have ended before. */
   close(): void {
+    clearTimeout(this.#showing);
     this.#flushMessages();
   }
 
   onOpen(capture: Capture): void {
-    const record = this.#store.append(this.#describe(capture), { request: undefined, response: undefined }, []);
+    this.#unseen.delete(capture);
+    const bodies = capture.keepBodies();
+    const draft = this.#describe(capture);
+    if (capture.stored !== undefined) {
+      this.#store.amend({ ...draft, ...capture.stored }, bodies);
+      return;
+    }
+    const record = this.#store.append(draft, bodies, []);
     if (record === undefined) capture.drop();
     else capture.stored = { id: record.id, seq: record.seq };
   }
@@ -93,6 +113,7 @@ export class Recorder implements CaptureSink {
   }
 
   onRecord(capture: Capture): void {
+    this.#unseen.delete(capture);
     const { stored } = capture;
     if (stored === undefined) {
       this.#store.take({ bytes: capture.bodyBytes, describe: () => this.#describeEnded(capture) });
@@ -105,10 +126,26 @@ export class Recorder implements CaptureSink {
 
   onDropped(capture: Capture): void {
     if (this.#replays.size > 0) this.#replays.delete(capture.id);
+    this.#unseen.delete(capture);
     this.#withMessages.delete(capture);
     this.#store.countDropped();
     // Half an exchange is worse than none: one would take it for what was sent.
     if (capture.stored !== undefined) this.#store.delete(capture.stored.id);
+  }
+
+  #showLater(): void {
+    this.#showing = setTimeout(() => this.#showUnseen(), this.#shownAfterMs / 2);
+    this.#showing.unref();
+  }
+
+  #showUnseen(): void {
+    this.#showing = undefined;
+    const due = performance.now() - this.#shownAfterMs;
+    for (const capture of this.#unseen) {
+      if (capture.startedAt > due) break;
+      this.onOpen(capture);
+    }
+    if (this.#unseen.size > 0) this.#showLater();
   }
 
   #describe(capture: Capture): DraftRecord {

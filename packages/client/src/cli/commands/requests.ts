@@ -120,7 +120,7 @@ async function runList(flags: ListFlags, io: Io): Promise<number> {
   return ExitCode.Ok;
 }
 
-/** Prints what comes, until the agent ends or a signal comes. */
+/** Prints what comes, until the agent ends or a signal comes. A request that goes on is printed once, when it has ended. */
 async function follow(
   source: { readonly api: ApiClient; readonly last: number },
   query: URLSearchParams,
@@ -128,21 +128,42 @@ async function follow(
 ): Promise<void> {
   const { api } = source;
   let { last } = source;
+  const goingOn = new Set<number>();
+  const printEnded = async (): Promise<void> => {
+    for (const seq of goingOn) {
+      const only = { limit: 1, after: seq - 1, before: seq + 1 };
+      const [exchange] = await list(api, NO_FILTER, only);
+      if (exchange !== undefined && isGoingOn(exchange)) continue;
+      goingOn.delete(seq);
+      for (const selected of await list(api, query, only)) o.print(selected);
+    }
+  };
+  const printNew = async (): Promise<boolean> => {
+    const all = await list(api, NO_FILTER, { limit: PAGE_SIZE, after: last });
+    const newest = Math.max(last, ...all.map(({ seq }) => seq));
+    // Whether one that goes on is wanted may depend on its answer.
+    for (const exchange of all) if (isGoingOn(exchange)) goingOn.add(exchange.seq);
+    const selected = await list(api, query, { limit: PAGE_SIZE, after: last, before: newest + 1 });
+    for (const exchange of selected.toSorted((a, b) => a.seq - b.seq)) {
+      if (!goingOn.has(exchange.seq)) o.print(exchange);
+    }
+    last = newest;
+    return all.length === PAGE_SIZE;
+  };
   try {
     const events = await api.open("/api/events", { signal: o.stop });
     for await (const _something of events) {
-      for (;;) {
-        const page = await list(api, query, { limit: PAGE_SIZE, after: last });
-        for (const exchange of page.toSorted((a, b) => a.seq - b.seq)) {
-          o.print(exchange);
-          last = Math.max(last, exchange.seq);
-        }
-        if (page.length < PAGE_SIZE) break;
-      }
+      await printEnded();
+      while (await printNew());
     }
   } catch (error) {
     if (!o.stop.aborted && !isEnd(error)) throw error;
   }
+}
+
+/** A stream or a WebSocket is worth its line when it begins. */
+function isGoingOn({ kind, outcome }: Summary): boolean {
+  return kind === "http" && outcome === "open";
 }
 
 async function runShow(id: string, flags: ShowFlags, io: Io): Promise<number> {
