@@ -15,13 +15,13 @@ import {
   type TcpOpenHead,
   type Transport,
 } from "@ggrok/protocol";
-import { nanoid } from "nanoid";
 import type { ConnectRights } from "../auth/connect-rights.ts";
 import type { Principal } from "../auth/principal.ts";
 import { type ExchangeRecord, logExchange } from "../observability/access-log.ts";
 import type { Logger } from "../observability/logger.ts";
 import { countExchange, type Metrics } from "../observability/metrics.ts";
 import type { TcpRoute, TcpRouter } from "../registry/tcp-route.ts";
+import { makeSessionId } from "./session-id.ts";
 import { makeSecret } from "./session-secret.ts";
 import { type SpliceResult, StreamSplice } from "./stream-splice.ts";
 
@@ -90,7 +90,7 @@ export class Connector {
     this.#onGone = onGone;
     this.#session = new Session({
       side: "listener",
-      id: nanoid(),
+      id: makeSessionId(),
       resumable: false,
       localWindow: LIMITS.REQUEST_WINDOW_INITIAL_BYTES,
       peerWindow: hello.window,

@@ -14,7 +14,6 @@ import {
   SUPPORTED_PROTOCOLS,
   type Transport,
 } from "@ggrok/protocol";
-import { nanoid } from "nanoid";
 import { Principal } from "../auth/principal.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import { countCode } from "../observability/metrics.ts";
@@ -22,6 +21,7 @@ import type { RelayOrigin } from "../registry/names.ts";
 import { Agent, type AgentDeps } from "./agent.ts";
 import { Connector, type ConnectorDirectory, type ConnectorIdentity } from "./connector.ts";
 import type { AgentDirectory } from "./directory.ts";
+import { makeSessionId } from "./session-id.ts";
 import { makeSecret } from "./session-secret.ts";
 
 /** What a handshake needs. */
@@ -246,7 +246,7 @@ function startAgent(
     {
       ...who,
       secret,
-      id: nanoid(),
+      id: makeSessionId(),
       session: {
         resumable: hello.capabilities.includes(CAPABILITIES.Resume),
         localWindow: LIMITS.REQUEST_WINDOW_INITIAL_BYTES,
