@@ -62,8 +62,8 @@ export const LIMITS = {
   MEMORY_LOW_CREDIT_BYTES: 16 * KIB,
   /** With memory used up, a reader that took nothing for so long is reset. */
   STALLED_READER_MS: 5_000,
-  /** Waiting chunks below this are copied together: a small view pins the whole read buffer. */
-  RECEIVE_COPY_BELOW_BYTES: 8 * KIB,
+  /** Waiting chunks are copied together into slabs of at most this: a view pins the whole read buffer. */
+  RECEIVE_SLAB_BYTES: 64 * KIB,
   /** `write()` returns false from here on. */
   STREAM_SEND_QUEUE_BYTES: 64 * KIB,
   /** First turns may take so much before a waiting stream is served. */

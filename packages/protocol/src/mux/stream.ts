@@ -4,7 +4,7 @@ import type { ResponseHead } from "../message/exchange.ts";
 import type { HeaderList } from "../message/headers.ts";
 import { encodeReset, encodeResponseHead, encodeTrailers, encodeU48 } from "../wire/encode.ts";
 import { FLAG_FIN, FrameType } from "../wire/frame.ts";
-import { type MemoryBudget, MemoryLevel } from "./memory-budget.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import type { MuxStream, StreamHandler, StreamReset } from "./mux-stream.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
 import { type DirectionEvent, type DirectionState, NEXT_DIRECTION_STATE } from "./stream-state.ts";
@@ -281,7 +281,7 @@ export class Stream implements MuxStream {
       this.#link.budget.add(payload.length);
       if (this.#isPaused) {
         this.#inbox ??= new ReceiveQueue();
-        if (payload.length > 0) this.#inbox.push(payload, this.#link.budget.level > MemoryLevel.Plenty);
+        if (payload.length > 0) this.#inbox.push(payload);
         if (fin) this.#inboxEnd = "fin";
       } else {
         this.#deliver(payload, fin);
