@@ -127,6 +127,10 @@ describe("ggrok-relay", () => {
     [["--nope"], 2, "--nope"],
     [["frobnicate"], 2, "frobnicate"],
     [["--port", "many", "--hold", "5"], 3, "--hold"],
+    // Nothing can be made there; its kernel says that a folder above is missing.
+    [["--port", "0", "--data-dir", "/proc/x/y"], 3, "data-dir: /proc/x cannot be made: "],
+    [["--port", "0", "--data-dir", "/dev/null/x"], 3, "data-dir: /dev/null cannot be made: "],
+    [["token", "list", "--data-dir", "/proc/x/y"], 3, "/proc/x cannot be made: "],
     [["--bind", "192.0.2.1", "--port", "0"], 1, "leave --bind out"],
     [["--bind", "nowhere.invalid", "--port", "0"], 1, "leave --bind out"],
   ])("ends for %j with %d", async (args, code, text) => {

@@ -39,8 +39,8 @@ export class DataDirOperator implements Operator {
 
   /** @param origin the relay's own, when it is known, for invite links */
   constructor(dataDir: string, names: NameRules, origin: string | undefined) {
-    becomeOwner(statSync(dataDir, { throwIfNoEntry: false }), process as Identity);
     try {
+      becomeOwner(statSync(dataDir, { throwIfNoEntry: false }), process as Identity);
       this.#store = new SqliteStore(dataDir);
     } catch (error) {
       throw new OperatorError(error instanceof Error ? error.message : String(error), 3);

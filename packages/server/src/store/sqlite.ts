@@ -1,6 +1,7 @@
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import { makeFolder } from "./folder.ts";
 import { grantSchema } from "./grant.ts";
 import { migrate } from "./migrations.ts";
 import {
@@ -34,7 +35,7 @@ export class SqliteStore implements Store {
    * @throws Error saying what is wrong with it; a database that cannot be trusted is never replaced by an empty one
    */
   constructor(dataDir: string) {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeFolder(dataDir);
     const path = join(dataDir, FILE_NAME);
     // SQLite gives the files beside it the same mode.
     closeSync(openSync(path, "a", 0o600));
