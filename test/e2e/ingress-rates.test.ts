@@ -25,7 +25,7 @@ describe("one address", () => {
 
   it("behind a trusted front end is told when to come again, by its own address and not the front end's", async () => {
     const rateLimits = { connections: { perSecond: 0.001, burst: 1 }, requests: { perSecond: 0.01, burst: 2 } };
-    await using world = await startIngress({ config: { rateLimits, trustProxy: ["127.0.0.1/32"] } });
+    await using world = await startIngress({ config: { rateLimits }, trustProxy: ["127.0.0.1/32"] });
     const ask = async (client: string, more = ""): Promise<string> => {
       const visitor = await world.visit(get("/", `X-Forwarded-For: ${client}\r\nConnection: close\r\n${more}`));
       return visitor.untilClosed();

@@ -208,7 +208,7 @@ describe("what the app is told about the visitor", () => {
   });
 
   it("extends what a trusted front end said", async () => {
-    await using world = await startIngress({ config: { trustProxy: ["127.0.0.0/8"] } });
+    await using world = await startIngress({ trustProxy: ["127.0.0.0/8"] });
     const visitor = await world.visit(
       get("/", "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nx-request-id: edge-1\r\n"),
     );

@@ -13,6 +13,7 @@ import {
   type StreamHandler,
   type StreamReset,
 } from "@ggrok/protocol";
+import { TrustedPeers } from "../../packages/server/src/ingress/forwarded.ts";
 import { createIngress, type Ingress, type IngressConfig } from "../../packages/server/src/ingress/ingress.ts";
 import type { ExchangeRecord } from "../../packages/server/src/observability/access-log.ts";
 import { createLogger } from "../../packages/server/src/observability/logger.ts";
@@ -127,6 +128,8 @@ export type App = (exchange: Exchange) => void;
 /** How a world differs from the usual one. */
 export interface WorldOptions {
   config?: Partial<IngressConfig>;
+  /** Networks of trusted front ends. */
+  trustProxy?: readonly string[];
   stripPrefix?: string;
   /** Agents at the start. */
   agents?: number;
@@ -150,7 +153,8 @@ export class IngressWorld implements AsyncDisposable {
   constructor(o: WorldOptions = {}) {
     this.ingress = createIngress({
       router: this.#router(o.stripPrefix),
-      config: { trustProxy: [], parkMs: 5_000, ...o.config },
+      config: { parkMs: 5_000, ...o.config },
+      trusted: new TrustedPeers(o.trustProxy ?? []),
       logger: createLogger({ format: "json", level: "silent" }),
       metrics: {
         countExchange: (record) => {

@@ -129,12 +129,18 @@ class World implements AsyncDisposable {
 
   /** A request over TLS, and what the app said. */
   async ask(body: Buffer): Promise<{ proto: string; sha: string }> {
+    const text = await this.post("/", { host: `shop.localhost:${this.port}` }, body);
+    return JSON.parse(text) as { proto: string; sha: string };
+  }
+
+  async post(path: string, headers: Record<string, string>, body: Buffer): Promise<string> {
     const call = request({
       host: "127.0.0.1",
       port: this.port,
+      path,
       method: "POST",
       rejectUnauthorized: false,
-      headers: { host: `shop.localhost:${this.port}`, "content-length": body.length },
+      headers: { ...headers, "content-length": body.length },
       agent: false,
     });
     call.end(body);
@@ -143,7 +149,7 @@ class World implements AsyncDisposable {
     ];
     let text = "";
     for await (const chunk of answer) text += String(chunk);
-    return JSON.parse(text) as { proto: string; sha: string };
+    return text;
   }
 
   async until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
@@ -174,6 +180,27 @@ describe("a relay with certificates of its own", () => {
     const ws = await world.webSocket();
     ws.send("hello");
     expect(String((await once(ws, "message"))[0])).toBe("hello");
+  });
+
+  it("invites to where the operator has reached it, over TLS", async () => {
+    await using world = await World.start({ adminToken: "root" });
+    const fields = {
+      host: `localhost:${world.port}`,
+      authorization: "Bearer root",
+      "content-type": "application/json",
+    };
+    const invite = async (name: string, more: Record<string, string> = {}): Promise<string> => {
+      const text = await world.post(
+        "/$$ggrok/api/v1/tokens",
+        { ...fields, ...more },
+        Buffer.from(`{"name":"${name}"}`),
+      );
+      const { secret, invite: link } = JSON.parse(text) as { secret: string; invite: string };
+      return link.replace(secret, "SECRET");
+    };
+    expect(await invite("alice")).toBe(`https://localhost:${world.port}/#SECRET`);
+    // A front end that is trusted, as this machine is, knows better what the operator used.
+    expect(await invite("bob", { "x-forwarded-proto": "http" })).toBe(`http://localhost:${world.port}/#SECRET`);
   });
 
   it("carries TCP tunnels both ways, each direction ending by itself", async () => {

@@ -14,13 +14,15 @@ import type { Principal } from "./auth/principal.ts";
 import { TokenBook } from "./auth/token-book.ts";
 import { Upkeep } from "./auth/upkeep.ts";
 import type { RelayConfig } from "./config/config.ts";
-import { createNetworkTest, isLoopback } from "./config/values.ts";
+import { createNetworkTest } from "./config/values.ts";
 import { Certificates } from "./connection/certificates.ts";
 import { ConnectionFront } from "./connection/front.ts";
 import { createConnect } from "./control/connect.ts";
 import { ConnectorDirectory } from "./control/connector.ts";
 import { AgentDirectory } from "./control/directory.ts";
+import { TrustedPeers } from "./ingress/forwarded.ts";
 import { createIngress, type Ingress } from "./ingress/ingress.ts";
+import { clientOfRequest } from "./ingress/request-origin.ts";
 import { TcpPorts } from "./ingress/tcp-ports.ts";
 import { OverloadWatch } from "./limits/overload.ts";
 import { RELAY_LIMITS } from "./limits.ts";
@@ -28,6 +30,7 @@ import { createHttpListener, type HttpListener } from "./listener/http-listener.
 import { createLogger, type Logger, logEvent, logListening } from "./observability/logger.ts";
 import { countExchange, createMetrics, type Levels, type Metrics, MetricsReader } from "./observability/metrics.ts";
 import { createSessions } from "./operator.ts";
+import { createOrigins, urlOfRelay } from "./origin.ts";
 import { Ports } from "./registry/ports.ts";
 import { Registry } from "./registry/registry.ts";
 import { Reservations } from "./registry/reservations.ts";
@@ -107,6 +110,8 @@ class RelayProcess implements Relay {
     this.#certificates = this.#openCertificates();
     const { proxyProtocol } = config;
     const isTrusted = createNetworkTest(config.trustProxy);
+    const trusted = new TrustedPeers(config.trustProxy);
+    const origins = createOrigins(config, trusted);
     const tcpFront = new ConnectionFront({ proxyProtocol, isTrusted });
     this.#tcpPorts = new TcpPorts(
       config.bind,
@@ -132,6 +137,7 @@ class RelayProcess implements Relay {
       isOverloaded,
       router: this.#registry,
       config,
+      trusted,
       logger,
       relayId,
       tcp: { router: this.#registry, authenticator },
@@ -157,9 +163,8 @@ class RelayProcess implements Relay {
       holdMs,
       parkMs,
       domain: config.domain,
-      publicUrl: config.publicUrl,
-      clientOf: (req) => this.#ingress.clientOf(req),
-      schemeOf: (req) => this.#ingress.schemeOf(req),
+      clientOf: (req) => clientOfRequest(req, trusted),
+      originOf: origins.forAgent,
       isDraining: () => this.#state === "draining",
       isOverloaded,
     });
@@ -178,7 +183,7 @@ class RelayProcess implements Relay {
         return this.#listener.server;
       },
     });
-    const { domain, publicUrl } = config;
+    const { domain } = config;
     addAdminRoutes(this.#app, {
       authenticator,
       tokens,
@@ -187,7 +192,7 @@ class RelayProcess implements Relay {
       registry: this.#registry,
       sessions: createSessions(this.#directory, this.#registry),
       version: RELAY_VERSION,
-      publicOrigin: publicUrl ?? (domain === undefined || domain === "localhost" ? undefined : `https://${domain}`),
+      originOf: origins.forInvite,
       state: () => this.#state,
       status: () => this.#status(),
       isCertifiable: (host) =>
@@ -205,11 +210,7 @@ class RelayProcess implements Relay {
   }
 
   get url(): string {
-    if (this.#config.publicUrl !== undefined) return this.#config.publicUrl;
-    const { domain, bind } = this.#config;
-    const isEverywhere = bind === undefined || bind === "0.0.0.0" || bind === "::" || isLoopback(bind);
-    const host = domain ?? (isEverywhere ? "localhost" : bind.includes(":") ? `[${bind}]` : bind);
-    return `${this.#certificates === undefined ? "http" : "https"}://${host}:${String(this.port)}`;
+    return urlOfRelay(this.#config, this.port);
   }
 
   async start(): Promise<void> {

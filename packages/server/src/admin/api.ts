@@ -30,8 +30,8 @@ export interface ApiDeps {
   readonly registry: Registry;
   readonly sessions: Sessions;
   readonly version: string;
-  /** Origin for invite links; undefined takes the one the operator used. */
-  readonly publicOrigin: string | undefined;
+  /** Origin for invite links, where nothing else is known the one the operator used. */
+  originOf(req: IncomingMessage): string;
   status(): StatusView;
 }
 

@@ -20,12 +20,10 @@ import { TokenBucket } from "./token-bucket.ts";
 /** What {@link createConnect} needs. */
 export interface ConnectDeps extends HandshakeDeps {
   readonly authenticator: Authenticator;
-  /** Origin of printed URLs; undefined takes it from the request. */
-  readonly publicUrl: string | undefined;
   /** A visitor's address behind trusted front ends. */
   clientOf(req: IncomingMessage): string;
-  /** The scheme trusted front ends say the agent used; undefined when none does. */
-  schemeOf(req: IncomingMessage): string | undefined;
+  /** Where the agent has reached the relay: what its printed URLs are made of. */
+  originOf(req: IncomingMessage): RelayOrigin;
 }
 
 /** Where agents arrive: `GET /$$ggrok` with an upgrade. */
@@ -110,7 +108,7 @@ export function createConnect(deps: ConnectDeps): Connect {
         answer(socket, checked.refusal);
         return;
       }
-      const origin = originOf(req, deps);
+      const origin = deps.originOf(req);
       server.handleUpgrade(req, socket, head, (ws) => {
         // ws listens to errors itself from here on.
         socket.off("error", destroyIt);
@@ -170,20 +168,6 @@ function checkLoad(isDraining: boolean, greetings: number): UpgradeRefusal | und
   if (greetings < RELAY_LIMITS.maxGreetings) return undefined;
   const message = `${String(greetings)} handshakes under way, the limit is ${String(RELAY_LIMITS.maxGreetings)}`;
   return { code: "ERR_GGROK_RELAY_OVERLOADED", message, retryAfterS: 1 };
-}
-
-/** Scheme and authority under which this agent knows the relay: what its printed URLs are made of. */
-function originOf(req: IncomingMessage, deps: ConnectDeps): RelayOrigin {
-  if (deps.publicUrl !== undefined) {
-    const url = new URL(deps.publicUrl);
-    return { scheme: url.protocol === "https:" ? "https" : "http", authority: url.host };
-  }
-  const proto = deps.schemeOf(req);
-  const isEncrypted = "encrypted" in req.socket;
-  return {
-    scheme: proto === "https" || (proto === undefined && isEncrypted) ? "https" : "http",
-    authority: (req.headers.host ?? "localhost").toLowerCase(),
-  };
 }
 
 function answer(socket: Duplex, refusal: UpgradeRefusal): void {

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ErrorCode, OpenMeta } from "@ggrok/protocol";
 import { nanoid } from "nanoid";
-import { type Authenticator, fieldsNamed } from "../auth/authenticator.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
 import type { Principal } from "../auth/principal.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import { parseHost } from "../listener/host.ts";
@@ -15,12 +15,13 @@ import { handleClientError } from "./client-error.ts";
 import { CONNECTED, type ConnectDecision, decideConnect } from "./connect.ts";
 import type { IngressContext, StallLimits } from "./context.ts";
 import { type ErrorAnswerOptions, errorAnswerBytes, sendError } from "./error-page.ts";
-import { clientOf, plainAddress, schemeOf, TrustedPeers } from "./forwarded.ts";
+import { plainAddress, type TrustedPeers } from "./forwarded.ts";
 import { HttpExchange } from "./http.ts";
 import { linger } from "./linger.ts";
 import { Pipeline } from "./pipeline.ts";
 import { ReplayBudget } from "./replay-buffer.ts";
 import { type RequestHead, readRequestHead } from "./request-head.ts";
+import { clientOfRequest } from "./request-origin.ts";
 import { breakConnection, closeGently, ignore, isDead, markDead } from "./sockets.ts";
 import { StallWatch } from "./stall-watch.ts";
 import { TcpExchange, type TcpVisit } from "./tcp.ts";
@@ -29,8 +30,6 @@ import { type VisitorRateLimits, VisitorRates } from "./visitor-rates.ts";
 
 /** Settings of {@link createIngress}. */
 export interface IngressConfig {
-  /** Networks whose forwarding fields are believed, as CIDRs. */
-  readonly trustProxy: readonly string[];
   /** How long a request waits for an agent that is away, in milliseconds. */
   readonly parkMs: number;
   /** The platform's front end gives up on an answer that has not begun by then, in milliseconds. */
@@ -55,6 +54,8 @@ export interface IngressMetrics {
 export interface IngressDeps {
   readonly router: Router;
   readonly config: IngressConfig;
+  /** The front ends whose forwarding fields are believed. */
+  readonly trusted: TrustedPeers;
   readonly logger: Logger;
   readonly metrics: IngressMetrics;
   /** Names this relay among others in `Via`. */
@@ -77,10 +78,6 @@ export interface Ingress {
   shouldUpgrade(req: IncomingMessage): boolean;
   onUpgrade(req: IncomingMessage, socket: Duplex, early: Buffer): void;
   onConnect(req: IncomingMessage, socket: Duplex, early: Buffer): void;
-  /** A visitor's address behind trusted front ends. */
-  clientOf(req: IncomingMessage): string;
-  /** The scheme trusted front ends say the other end used; undefined when none does. */
-  schemeOf(req: IncomingMessage): string | undefined;
   /** Ends the connections of TCP tunnels that came with a token of this principal, which was revoked. */
   endConnectionsOf(principal: Principal): void;
   /** A connection at the raw public port of the TCP tunnel that is kept under this host. */
@@ -132,7 +129,7 @@ class VisitorIngress implements Ingress, IngressContext {
     this.firstByteMs = deps.config.firstByteMs;
     this.stallLimits = deps.config.stallLimits ?? RELAY_LIMITS;
     this.stalls = new StallWatch(this.stallLimits.stallCheckIntervalMs);
-    this.trusted = new TrustedPeers(deps.config.trustProxy);
+    this.trusted = deps.trusted;
     this.#rates = new VisitorRates(this.trusted, deps.config.rateLimits);
     this.newRequestId = deps.newRequestId ?? nanoid;
     this.#isOverloaded = () => deps.isOverloaded?.() ?? false;
@@ -230,7 +227,7 @@ class VisitorIngress implements Ingress, IngressContext {
   onConnect(req: IncomingMessage, socket: Duplex, early: Buffer): void {
     if (isDead(socket)) return;
     const requestId = this.newRequestId();
-    const client = this.clientOf(req);
+    const client = clientOfRequest(req, this.trusted);
     const retryAfterS = this.#rates.secondsToWait(client, req.socket);
     if (retryAfterS !== undefined) {
       this.#refuseSocket(req, socket, "ERR_GGROK_VISITOR_RATE_LIMITED", { requestId, retryAfterS });
@@ -262,24 +259,6 @@ class VisitorIngress implements Ingress, IngressContext {
       refused: (code) => errorAnswerBytes(code, req.headers.accept, { requestId }),
     };
     this.#startTcp(visit, principal);
-  }
-
-  clientOf(req: IncomingMessage): string {
-    const peer = plainAddress(req.socket.remoteAddress);
-    if (!this.trusted.isTrusted(peer)) return peer;
-    const { rawHeaders } = req;
-    const chains = { for: listOf(rawHeaders, "x-forwarded-for"), forwarded: listOf(rawHeaders, "forwarded") };
-    return clientOf(chains, peer, this.trusted);
-  }
-
-  schemeOf(req: IncomingMessage): string | undefined {
-    const peer = plainAddress(req.socket.remoteAddress);
-    if (!this.trusted.isTrusted(peer)) return undefined;
-    const said = listOf(req.rawHeaders, "x-forwarded-proto")?.split(",", 1)[0]?.trim().toLowerCase();
-    if (said !== undefined && said !== "") return said;
-    const isOther = listOf(req.rawHeaders, "x-forwarded-for") !== undefined;
-    const forwarded = isOther ? undefined : listOf(req.rawHeaders, "forwarded");
-    return forwarded === undefined ? undefined : schemeOf(forwarded, peer, this.trusted);
   }
 
   onTcp(socket: Socket, host: string): void {
@@ -384,11 +363,6 @@ class VisitorIngress implements Ingress, IngressContext {
 }
 
 const NOTHING = Buffer.alloc(0);
-
-/** The lines of a list field as one list; undefined when they say nothing. */
-function listOf(rawHeaders: readonly string[], lowerName: string): string | undefined {
-  return fieldsNamed(rawHeaders, lowerName).filter(Boolean).join(", ") || undefined;
-}
 
 /** Who connects from where to what, for an app that is told by the PROXY protocol. */
 function tcpMeta(socket: Socket, client: string, isPeer: boolean): OpenMeta {

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from "node:http";
-import type { TLSSocket } from "node:tls";
 import { type ErrorCode, type HeaderList, isTarget, type OpenMeta } from "@ggrok/protocol";
 import { RELAY_LIMITS } from "../limits.ts";
 import { parseHost } from "../listener/host.ts";
@@ -7,6 +6,7 @@ import { connectionOptions, FieldKind, fieldKind, isPlainConnection } from "./fi
 import { type ForwardedClaims, forwardedFields, plainAddress, type TrustedPeers } from "./forwarded.ts";
 import { isLoop, viaOf } from "./loop.ts";
 import { isRequestId } from "./request-id.ts";
+import { isEncrypted } from "./request-origin.ts";
 
 /** A visitor's request as it goes to the agent, built once from the raw fields. */
 export interface RequestHead {
@@ -91,11 +91,10 @@ export function readRequestHead(
 
   if (scan.listed !== undefined) removeListed(fields, scan.listed);
   const requestId = scan.requestId ?? context.newRequestId();
-  const isEncrypted = (req.socket as Partial<TLSSocket>).encrypted === true;
   const claims: ForwardedClaims | undefined = isTrusted
     ? { for: scan.for, proto: scan.proto, host: scan.forwardedHost, port: scan.port, forwarded: scan.forwarded }
     : undefined;
-  const vouched = forwardedFields(peer, scan.host, isEncrypted, claims, context.trusted);
+  const vouched = forwardedFields(peer, scan.host, isEncrypted(req.socket), claims, context.trusted);
   fields.push("X-Forwarded-For", vouched.for, "X-Forwarded-Proto", vouched.proto, "X-Forwarded-Host", vouched.host);
   fields.push("X-Forwarded-Port", vouched.port, "Forwarded", vouched.forwarded);
   fields.push("Via", viaOf(version, context.relayId), "x-request-id", requestId);

@@ -102,7 +102,7 @@ export function namesOfPlace(place: Place, rules: NameRules): readonly string[] 
   return host.endsWith(`.${rules.domain}`) ? [host.slice(0, -rules.domain.length - 1), host] : [host];
 }
 
-/** Scheme and authority under which an agent reached the relay. */
+/** Scheme and authority under which somebody reached the relay. */
 export interface RelayOrigin {
   readonly scheme: "http" | "https";
   /** Host with port, as in the Host field. */

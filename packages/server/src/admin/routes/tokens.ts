@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { fieldsNamed } from "../../auth/authenticator.ts";
 import { findTokenRecord, inviteLink, issueToken } from "../../auth/issue.ts";
 import { grantSchema } from "../../store/grant.ts";
 import type { Api, ApiDeps } from "../api.ts";
@@ -14,7 +13,7 @@ const issuedView = z.object({
 });
 
 /** Named tokens: made, listed, revoked. */
-export function addTokenRoutes(api: Api, { store, tokens, publicOrigin }: ApiDeps): void {
+export function addTokenRoutes(api: Api, { store, tokens, originOf }: ApiDeps): void {
   api.get(
     "/v1/tokens",
     {
@@ -46,8 +45,7 @@ export function addTokenRoutes(api: Api, { store, tokens, publicOrigin }: ApiDep
       const issued = issueToken(store, { name, grant: grantSchema.parse(rights), expiresAt, now });
       if (issued === undefined) throw new Problem("ERR_GGROK_NAME_TAKEN", `there is a token with the name ${name}`);
       tokens.reload();
-      const authority = fieldsNamed(request.raw.rawHeaders, "host").join() || "localhost";
-      const invite = inviteLink(publicOrigin ?? `http://${authority}`, issued.token);
+      const invite = inviteLink(originOf(request.raw), issued.token);
       void reply.code(201);
       return { ...viewToken(issued.record), secret: issued.token, invite };
     },
