@@ -1,9 +1,10 @@
-import { type ErrorCode, GgrokError, type MuxStream, type StreamHandler } from "@ggrok/protocol";
+import { type ErrorCode, GgrokError, type MuxStream, type StreamHandler, type StreamReset } from "@ggrok/protocol";
 import { withoutAuthorization } from "../gate/gate.ts";
 import { RELAY_LIMITS } from "../limits.ts";
 import type { ParkResult, Route } from "../registry/route.ts";
 import type { IngressContext } from "./context.ts";
 import type { ErrorAnswerOptions } from "./error-page.ts";
+import { type BrokenExchange, decideAfterReset } from "./redispatch.ts";
 import type { RequestHead } from "./request-head.ts";
 import { stripPrefix } from "./target-prefix.ts";
 
@@ -34,7 +35,9 @@ export class Dispatcher {
   readonly #visitor: RequestHead;
   readonly #head: RequestHead;
   #isAdmitted = false;
+  /** Times the exchange was given to a session. */
   #attempts = 0;
+  /** Times it was sent again although an app may have seen it. */
   #safeRetries = 0;
   #abort: AbortController | undefined;
 
@@ -46,25 +49,25 @@ export class Dispatcher {
     this.#head = route.stripPrefix === undefined ? head : withoutPrefix(head, route.stripPrefix);
   }
 
-  /** Times the exchange was given to a session. */
-  get attempts(): number {
-    return this.#attempts;
-  }
-  /** Times it was sent again although an app may have seen it. */
-  get safeRetries(): number {
-    return this.#safeRetries;
-  }
-
   /** Opens a stream, or waits until that works. */
   open(): void {
     if (!this.#tryOpen()) void this.#park();
   }
 
-  /** The session broke: the same on another one. */
-  openAgain(why: "again" | "retry"): void {
-    if (why === "retry") this.#safeRetries += 1;
+  /**
+   * The stream was reset before the final head: what may go out again does.
+   *
+   * @returns the code of the answer when it may not
+   */
+  openAgain(reset: StreamReset, broken: Pick<BrokenExchange, "isBodyWhole" | "hasAnswered">): ErrorCode | undefined {
+    const { kind, method, hasBody } = this.#visitor;
+    const known = { kind, method, hasBody, attempts: this.#attempts, safeRetries: this.#safeRetries };
+    const decision = decideAfterReset({ ...known, ...broken }, reset, RELAY_LIMITS);
+    if (decision !== "again" && decision !== "retry") return decision;
+    if (decision === "retry") this.#safeRetries += 1;
     this.#context.onRedispatch();
     this.open();
+    return undefined;
   }
 
   /** The exchange is over: nothing waits any more. */

@@ -16,7 +16,6 @@ import { Dispatcher, type RefusalDetails } from "./dispatcher.ts";
 import { sendError } from "./error-page.ts";
 import { linger } from "./linger.ts";
 import { Progress } from "./progress.ts";
-import { decideAfterReset } from "./redispatch.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
 import type { RequestHead } from "./request-head.ts";
 import { probeReset } from "./reset-probe.ts";
@@ -264,21 +263,9 @@ export class HttpExchange implements StreamHandler, Stallable {
       this.#answer.breakOff();
       return;
     }
-    const decision = decideAfterReset(
-      {
-        kind: "http",
-        method: this.#head.method,
-        hasBody: this.#head.hasBody,
-        isBodyWhole: this.#replay?.isWhole ?? true,
-        hasAnswered: this.#answer.hasStarted,
-        attempts: this.#dispatcher.attempts,
-        safeRetries: this.#dispatcher.safeRetries,
-      },
-      reset,
-      RELAY_LIMITS,
-    );
-    if (decision === "again" || decision === "retry") this.#dispatcher.openAgain(decision);
-    else this.#fail(decision);
+    const isBodyWhole = this.#replay?.isWhole ?? true;
+    const refusal = this.#dispatcher.openAgain(reset, { isBodyWhole, hasAnswered: this.#answer.hasStarted });
+    if (refusal !== undefined) this.#fail(refusal);
   }
 
   // ---- both

@@ -15,7 +15,6 @@ import type { Route } from "../registry/route.ts";
 import type { IngressContext } from "./context.ts";
 import { Dispatcher, type RefusalDetails } from "./dispatcher.ts";
 import { errorAnswerBytes } from "./error-page.ts";
-import { decideAfterReset } from "./redispatch.ts";
 import type { RequestHead } from "./request-head.ts";
 import { ResetProbe } from "./reset-probe.ts";
 import { Answer } from "./response.ts";
@@ -158,21 +157,9 @@ export class UpgradeExchange implements StreamHandler {
       else this.#answer?.breakOff();
       return;
     }
-    const decision = decideAfterReset(
-      {
-        kind: "upgrade",
-        method: this.#head.method,
-        hasBody: false,
-        isBodyWhole: true,
-        hasAnswered: this.#hasInformed,
-        attempts: this.#dispatcher.attempts,
-        safeRetries: this.#dispatcher.safeRetries,
-      },
-      reset,
-      RELAY_LIMITS,
-    );
-    if (decision === "again" || decision === "retry") this.#dispatcher.openAgain(decision);
-    else this.#fail(decision);
+    // Nothing of the request but its head was sent.
+    const refusal = this.#dispatcher.openAgain(reset, { isBodyWhole: true, hasAnswered: this.#hasInformed });
+    if (refusal !== undefined) this.#fail(refusal);
   }
 
   // ---- inside
