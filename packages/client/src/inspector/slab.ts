@@ -6,7 +6,7 @@ const SLAB_ROWS = 512;
 const KEPT_MAX = 4;
 
 /** Numbers that describe one row, see {@link Slab}. */
-export const ROW_NUMBERS = 11;
+const ROW_NUMBERS = 11;
 
 /**
  * Memory that main thread and writer both see, filled from the front.
