@@ -14,7 +14,7 @@ import {
   type StreamReset,
 } from "@ggrok/protocol";
 import { TrustedPeers } from "../../packages/server/src/ingress/forwarded.ts";
-import { createIngress, type Ingress, type IngressConfig } from "../../packages/server/src/ingress/ingress.ts";
+import { Ingress, type IngressConfig } from "../../packages/server/src/ingress/ingress.ts";
 import type { ExchangeRecord } from "../../packages/server/src/observability/access-log.ts";
 import { createLogger } from "../../packages/server/src/observability/logger.ts";
 import type { ParkResult, Route, Router } from "../../packages/server/src/registry/route.ts";
@@ -151,7 +151,7 @@ export class IngressWorld implements AsyncDisposable {
   app: App = (exchange) => exchange.answer(200, [], "ok");
 
   constructor(o: WorldOptions = {}) {
-    this.ingress = createIngress({
+    this.ingress = new Ingress({
       router: this.#router(o.stripPrefix),
       config: { parkMs: 5_000, ...o.config },
       trusted: new TrustedPeers(o.trustProxy ?? []),
@@ -169,6 +169,7 @@ export class IngressWorld implements AsyncDisposable {
         },
       },
       relayId: "r1",
+      isOverloaded: () => false,
     });
     const { ingress } = this;
     const options = {

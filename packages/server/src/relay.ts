@@ -21,7 +21,7 @@ import { createConnect } from "./control/connect.ts";
 import { ConnectorDirectory } from "./control/connector.ts";
 import { AgentDirectory } from "./control/directory.ts";
 import { TrustedPeers } from "./ingress/forwarded.ts";
-import { createIngress, type Ingress } from "./ingress/ingress.ts";
+import { Ingress } from "./ingress/ingress.ts";
 import { clientOfRequest } from "./ingress/request-origin.ts";
 import { TcpPorts } from "./ingress/tcp-ports.ts";
 import { OverloadWatch } from "./limits/overload.ts";
@@ -133,7 +133,7 @@ class RelayProcess implements Relay {
     this.#upkeep = new Upkeep({ store, tokens, registry: this.#registry, reservations, logger });
     const { allowAnonymous } = config;
     const authenticator = new Authenticator({ tokens, allowAnonymous });
-    this.#ingress = createIngress({
+    this.#ingress = new Ingress({
       isOverloaded,
       router: this.#registry,
       config,
