@@ -19,6 +19,7 @@ type Answer = (response: ServerResponse, body: Buffer, request: IncomingMessage)
 /** An app that answers in every form the page has a view for. */
 export function createInspectedApp(): Server {
   let count = 0;
+  const hanging: ServerResponse[] = [];
   const text = (type: string, content: string | Buffer, fields: Record<string, string> = {}): Answer => {
     return (response) => response.writeHead(200, { "content-type": type, ...fields }).end(content);
   };
@@ -49,6 +50,15 @@ export function createInspectedApp(): Server {
       count += 1;
       response.writeHead(200, { "content-type": "text/plain" }).end(`first\nturn ${count}\nlast\n`);
     },
+    "/hang": (response) => hanging.push(response),
+    "/release": (response) => {
+      for (const one of hanging.splice(0)) one.headersSent ? one.end() : one.end('{"late":true}');
+      response.end();
+    },
+    "/stalls": (response) => {
+      response.writeHead(200, { "content-type": "text/plain" }).write("the first half");
+      hanging.push(response);
+    },
     "/missing": (response) => response.writeHead(404, { "content-type": "text/plain" }).end("no such thing"),
     "/broken": (response) => response.writeHead(500, { "content-type": "text/plain" }).end("broken"),
     "/events": (response) => {
@@ -58,7 +68,7 @@ export function createInspectedApp(): Server {
   };
   const server = createServer((request, response) => {
     void buffer(request).then((body) => {
-      const answer = answers[(request.url ?? "").split("?", 1)[0] ?? ""];
+      const answer = answers[(request.url ?? "").split("?", 1)[0]?.replace(/^\/hang\/.*/, "/hang") ?? ""];
       if (answer === undefined) response.end(`hello ${request.method} ${request.url}`);
       else answer(response, body, request);
     });

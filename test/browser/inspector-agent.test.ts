@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
 import { expect, it } from "vitest";
 import { visit } from "../e2e/cli-world.ts";
+import { FaultProxy } from "../harness/fault-proxy.ts";
 import { InspectorWorld, rowOf, takePicture } from "./inspector-world.ts";
 
 it("says when the agent is gone, and goes on when another one is there", async () => {
@@ -24,6 +25,39 @@ it("says when the agent is gone, and goes on when another one is there", async (
   await page.getByRole("button", { name: "Replay", exact: true }).click();
   await page.getByRole("button", { name: /^Replay of / }).waitFor();
   expect(world.takeFaults()).toEqual([expect.stringContaining("status of 401")]);
+});
+
+it("learns after an interruption what has come, how those have ended that were open, and which are gone", async () => {
+  await using world = await InspectorWorld.start();
+  for (const path of ["/kept", "/deleted"]) await visit(world.tunnelUrl, path);
+  const hanging = ["/hang/1", "/hang/2"].map((path) => visit(world.tunnelUrl, path));
+  // The page has them all from the list: no event has told it where it was.
+  await using way = await FaultProxy.start(Number(new URL(world.origin).port));
+  const page = await world.open({}, `http://127.0.0.1:${way.port}`);
+  await rowOf(page, "/hang/2").getByText("…").waitFor();
+  await rowOf(page, "/hang/1").getByText("…").click();
+  await page.getByText("still open").waitFor();
+  const id = await rowOf(page, "/deleted").getAttribute("data-id");
+  way.isRefusing = true;
+  way.cut();
+  await page.getByText("agent gone").waitFor();
+  await visit(world.tunnelUrl, "/release");
+  expect((await Promise.all(hanging)).map(({ status }) => status)).toEqual([200, 200]);
+  expect((await visit(world.origin, `/api/requests/http/${id}`, { method: "DELETE" })).status).toBe(204);
+  expect(await rowOf(page, "/hang/1").locator(".status").textContent()).toBe("…");
+
+  way.isRefusing = false;
+  await rowOf(page, "/release").waitFor();
+  await rowOf(page, "/hang/1").getByText("200").waitFor();
+  await rowOf(page, "/hang/2").getByText("200").waitFor();
+  await page.locator(".timing-bar").waitFor();
+  expect(await page.locator(".row:not(.head) .uri").allTextContents()).toEqual([
+    "/release",
+    "/hang/2",
+    "/hang/1",
+    "/kept",
+  ]);
+  world.takeFaults();
 });
 
 it("shows whether a webhook's signature is valid, and signs an edited one anew", async () => {

@@ -71,8 +71,8 @@ export class InspectorWorld implements AsyncDisposable {
     });
   }
 
-  /** Opens the page. Whatever it asks for elsewhere, or fails at, counts as a fault. */
-  async open(options: BrowserContextOptions = {}): Promise<Page> {
+  /** Opens the page, perhaps by another way to it. Whatever it asks for elsewhere, or fails at, counts as a fault. */
+  async open(options: BrowserContextOptions = {}, origin: string = this.origin): Promise<Page> {
     const context = await this.#browser.newContext({
       viewport: { width: 1280, height: 800 },
       permissions: ["clipboard-read", "clipboard-write"],
@@ -82,13 +82,13 @@ export class InspectorWorld implements AsyncDisposable {
     const page = await context.newPage();
     page.on("request", (request) => {
       const url = request.url();
-      if (!url.startsWith(this.origin) && !url.startsWith("blob:")) this.#faults.push(`asked for ${url}`);
+      if (!url.startsWith(origin) && !url.startsWith("blob:")) this.#faults.push(`asked for ${url}`);
     });
     page.on("pageerror", (error) => this.#faults.push(String(error)));
     page.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warning") this.#faults.push(message.text());
     });
-    await page.goto(this.origin);
+    await page.goto(origin);
     return page;
   }
 

@@ -462,3 +462,37 @@ it("fits a window of 400 pixels", async () => {
   await page.getByRole("button", { name: "Back to the list" }).click();
   await rowOf(page, "/order?narrow=1").waitFor();
 });
+
+it("shows a request that hangs, with its body, and how it ended, while it stays selected", async () => {
+  const page = await world.open();
+  await page.getByText("online").waitFor();
+  const body = '{"event":"payment.succeeded"}';
+  const answered = send("/hang", { method: "POST", body, headers: { "content-type": "application/json" } });
+  const stalled = send("/stalls");
+  const panel = await show(page, "/hang", "Request");
+  await panel.getByText("payment.succeeded").waitFor();
+  const row = rowOf(page, "/hang");
+  expect(await row.locator(".status").textContent()).toBe("…");
+  expect(await row.locator(".duration").textContent()).toBe("open");
+  await page.getByText("still open").waitFor();
+  expect(await page.getByRole("button", { name: "Replay", exact: true }).isEnabled()).toBe(true);
+  await page.getByText("Copy as").click();
+  await page.getByRole("button", { name: "curl" }).click();
+  await page.getByText("Copied as curl").waitFor();
+  expect(await page.evaluate("navigator.clipboard.readText()")).toContain(`--data-raw '${body}'`);
+  const half = await show(page, "/stalls", "Response");
+  await half.getByText("14 B so far").waitFor();
+  await half.getByText("It is shown when the exchange has ended.").waitFor();
+
+  await show(page, "/hang", "Response");
+  await panel.getByText("No answer yet.").waitFor();
+  await send("/release");
+  expect((await answered).status).toBe(200);
+  expect((await stalled).text).toBe("the first half");
+  await panel.getByText("late").waitFor();
+  expect(await row.getAttribute("aria-selected")).toBe("true");
+  expect(await row.locator(".status").textContent()).toBe("200");
+  await page.locator(".timing-bar").waitFor();
+  await show(page, "/stalls", "Response");
+  await half.getByText("the first half").waitFor();
+});

@@ -52,7 +52,7 @@ export function lineOf(exchange: Summary): string {
     start.slice(0, 19).replace("T", " "),
     request.method.padEnd(6),
     String(response?.status_code ?? "-").padStart(3),
-    formatMs(duration / 1e6).padStart(8),
+    (outcome === "open" ? "-" : formatMs(duration / 1e6)).padStart(8),
     formatBytes(response?.body.size ?? 0).padStart(8),
     request.uri,
     ...(marks.length === 0 ? [] : [`(${marks.join(", ")})`]),
@@ -71,7 +71,7 @@ export function describeExchange(
     ["time", exchange.start],
     ["tunnel", exchange.tunnel_name],
     ...(remote_addr === "" ? [] : [["visitor", remote_addr] as [string, string]]),
-    ["duration", formatMs(exchange.duration / 1e6)],
+    ...(exchange.outcome === "open" ? [] : [["duration", formatMs(exchange.duration / 1e6)] as [string, string]]),
     ["outcome", error === null ? exchange.outcome : `${exchange.outcome} (${error})`],
     ...(signature === null
       ? []
@@ -99,7 +99,7 @@ function describePart(firstLine: string, part: Part, body: Buffer | undefined): 
 }
 
 function describeBody({ body: { size, sha256 } }: Part, body: Buffer | undefined): string[] {
-  if (body === undefined) return [`[${formatBytes(size)}, not stored; sha256 ${sha256}]`];
+  if (body === undefined) return [`[${formatBytes(size)}, not stored${sha256 === "" ? "" : `; sha256 ${sha256}`}]`];
   const text = body.toString("utf8");
   if (!Buffer.from(text, "utf8").equals(body) || text.includes("\0"))
     return [`[${formatBytes(size)} that are no text]`];

@@ -10,6 +10,8 @@ export interface ExchangeTap {
   /** Bytes of the visitor's body; of an upgraded connection all its bytes. */
   onRequestData(chunk: Buffer): void;
   onRequestTrailers(fields: HeaderList): void;
+  /** A body that was awaited has come to its end. */
+  onRequestEnd(): void;
   /** An interim answer, with the fields the app wrote. */
   onInformational(status: number, reason: string, fields: HeaderList): void;
   /** The final answer's head or the 101, with the fields the app wrote. */

@@ -126,6 +126,12 @@ export class Exchange {
     this.#tap?.onRequestTrailers(fields);
   }
 
+  /** The visitor's body has ended. */
+  endRequest(): void {
+    this.isRequestWhole = true;
+    this.#tap?.onRequestEnd();
+  }
+
   /** Passes an interim answer on without its hop-by-hop fields. */
   sendInformational(status: number, reason: string, rawFields: HeaderList): void {
     if (this.#isDone || this.isAnswered || ++this.#informationalHeads > FORWARD_LIMITS.INFORMATIONAL_HEADS_MAX) return;

@@ -99,7 +99,7 @@ export class FullExchange implements StreamHandler {
       }
     }
     if (fin) {
-      exchange.isRequestWhole = true;
+      exchange.endRequest();
       request.end(chunk);
       return true;
     }
@@ -116,7 +116,7 @@ export class FullExchange implements StreamHandler {
     this.#exchange.takeTrailers(fields);
     // A body with a Content-Length has no place for trailers.
     if (this.#owedBytes === undefined) this.#request.addTrailers(pairs(fields));
-    this.#exchange.isRequestWhole = true;
+    this.#exchange.endRequest();
     this.#request.end();
   }
 

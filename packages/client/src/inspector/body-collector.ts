@@ -148,7 +148,10 @@ export class BodyCollector {
 
   #join(): Buffer {
     const first = this.#first ?? EMPTY;
-    return this.#more === undefined ? first : Buffer.concat([first, ...this.#more], this.size);
+    if (this.#more === undefined) return first;
+    this.#first = Buffer.concat([first, ...this.#more], this.size);
+    this.#more = undefined;
+    return this.#first;
   }
 
   #release(): void {

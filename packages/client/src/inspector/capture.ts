@@ -53,6 +53,7 @@ export class Capture implements ExchangeTap {
   #kind: ExchangeKind = "http";
   #request: BodyCollector | undefined;
   #requestTrailers = NONE;
+  #isRequestWhole = false;
   #informational: RecordedInformational[] | undefined;
   #status = 0;
   #reason = "";
@@ -60,7 +61,7 @@ export class Capture implements ExchangeTap {
   #response: BodyCollector | undefined;
   #responseTrailers = NONE;
   #collected: { readonly request: CollectedBody; readonly response: CollectedBody } | undefined;
-  #kept: { readonly request: KeptBody; readonly response: KeptBody } | undefined;
+  #kept: { readonly request: RecordedBody; readonly response: RecordedBody } | undefined;
   #toAppAt = -1;
   #fromAppAt = -1;
   #endAt = -1;
@@ -88,6 +89,11 @@ export class Capture implements ExchangeTap {
     return this.#startedAt;
   }
 
+  /** Nothing follows, though a file may still be written. */
+  get hasEnded(): boolean {
+    return this.#end !== undefined;
+  }
+
   /** Recorded from its head on, since it may last for days. */
   get isLong(): boolean {
     return this.#kind !== "http";
@@ -112,6 +118,12 @@ export class Capture implements ExchangeTap {
 
   onRequestTrailers(fields: HeaderPairs): void {
     this.#requestTrailers = fields;
+  }
+
+  onRequestEnd(): void {
+    this.#isRequestWhole = true;
+    // It was shown as far as it had come, and the answer may be long in coming.
+    if (this.stored !== undefined && !this.#isDropped) this.#sink.onOpen(this);
   }
 
   onInformational(status: number, reason: string, fields: HeaderPairs): void {
@@ -199,8 +211,7 @@ export class Capture implements ExchangeTap {
     const isAnswerWhole = error === undefined || this.#status === 0;
     const request = keepBody(redactor, this.#head.fields, this.#collected.request, isRequestWhole);
     const response = keepBody(redactor, this.#fields, this.#collected.response, isAnswerWhole);
-    this.#kept = { request, response };
-    return { request: request.content, response: response.content };
+    return this.#keep(request, response);
   }
 
   /** Bytes of the bodies that are in memory until then. */
@@ -217,12 +228,17 @@ export class Capture implements ExchangeTap {
   /** Gives up: nothing of this exchange is recorded. */
   drop(): void {
     if (this.#isDropped) return;
+    this.discard();
+    this.#sink.onDropped(this);
+  }
+
+  /** Lets go of everything and takes nothing any more. */
+  discard(): void {
     this.#isDropped = true;
     this.#request?.discard();
     this.#response?.discard();
     this.#closeFrames();
     this.takeMessages();
-    this.#sink.onDropped(this);
   }
 
   // ---- inside
@@ -242,12 +258,16 @@ export class Capture implements ExchangeTap {
   #keepOpenBodies(): DraftBodies {
     const { fields } = this.#head;
     const collected = this.#request?.soFar ?? NOTHING;
-    const isWhole = Number(getField(fields, "content-length") ?? 0) === collected.size;
+    const isWhole = this.#isRequestWhole || Number(getField(fields, "content-length") ?? 0) === collected.size;
     const request = keepBody(this.#sink.redactor, fields, collected, isWhole);
-    const size = this.#response?.size ?? 0;
-    const response = { size, sha256: "", isStored: false, isPartial: true };
-    this.#kept = { request, response: { body: size === 0 ? EMPTY_BODY : response, content: undefined } };
-    return { request: request.content, response: undefined };
+    const body = { size: this.#response?.size ?? 0, sha256: "", isStored: false, isPartial: true };
+    return this.#keep(request, { body, content: undefined });
+  }
+
+  /** The bytes are the store's from here on: held here as well, they would count for nobody. */
+  #keep(request: KeptBody, response: KeptBody): DraftBodies {
+    this.#kept = { request: request.body, response: response.body };
+    return { request: request.content, response: response.content };
   }
 
   #finishBodies(): void {
@@ -330,7 +350,7 @@ export class Capture implements ExchangeTap {
       version,
       fields: redactor.fields(fields),
       trailers: redactor.fields(this.#requestTrailers),
-      body: this.#status === 101 ? countedBody(this.#bytesIn) : (this.#kept?.request.body ?? EMPTY_BODY),
+      body: this.#status === 101 ? countedBody(this.#bytesIn) : (this.#kept?.request ?? EMPTY_BODY),
     };
   }
 
@@ -341,7 +361,7 @@ export class Capture implements ExchangeTap {
       reason: this.#reason,
       fields: redactor.fields(this.#fields),
       trailers: redactor.fields(this.#responseTrailers),
-      body: this.#status === 101 ? countedBody(this.#bytesOut) : (this.#kept?.response.body ?? EMPTY_BODY),
+      body: this.#status === 101 ? countedBody(this.#bytesOut) : (this.#kept?.response ?? EMPTY_BODY),
       informational:
         this.#informational === undefined
           ? []

@@ -108,13 +108,15 @@ export class EventFeed {
   #send(): void {
     clearTimeout(this.#gathering);
     this.#gathering = undefined;
-    let after = this.#others.splice(0).join("");
+    // What goes, goes first: another exchange may have its id already.
+    const before = this.#others.splice(0).join("");
+    let after = "";
     for (const [id, n] of this.#messages) after += formatEvent("message", { id, n });
     const records = [...this.#records.values()];
     this.#records.clear();
     this.#messages.clear();
     for (const reader of this.#readers) {
-      let text = "";
+      let text = before;
       for (const record of records) text += reader.format(record);
       reader.write(text + after);
     }

@@ -179,6 +179,20 @@ export function describeStore(name: string, open: (quota?: StoreQuota) => Promis
       expect(store.append(draftOf("a"), NO_BODIES, [])?.seq).toBe(4);
     });
 
+    it("leaves an exchange alone that has the id of one that was deleted", async () => {
+      const store = await open();
+      const gone = store.append(draftOf("a", { outcome: "open" }), NO_BODIES, []);
+      if (gone === undefined) throw new Error("not taken");
+      store.delete("a");
+      const other = store.append(draftOf("a"), NO_BODIES, []);
+      expect(store.amend({ ...gone, outcome: "failed" }, NO_BODIES)).toBeUndefined();
+      store.addMessages("a", [messageOf(1)], gone.seq);
+      expect(store.delete("a", gone.seq)).toBe(false);
+      expect(store.get("a")).toEqual(other);
+      expect(store.messages("a")).toEqual([]);
+      expect(store.delete("a", other?.seq)).toBe(true);
+    });
+
     it("tells its readers what happens", async () => {
       const store = await open();
       const seen: StoreChange["kind"][] = [];

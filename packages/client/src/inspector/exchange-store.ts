@@ -58,10 +58,10 @@ export interface ExchangeStore {
   append(record: DraftRecord, bodies: DraftBodies, messages: readonly RecordedMessage[]): ExchangeRecord | undefined;
   /** Takes an exchange that has ended and will not change. It may be described later, but before anything is read. */
   take(ended: EndedExchange): void;
-  /** Replaces what is known of an exchange that was open. @returns undefined when it is gone */
+  /** Replaces what is known of an exchange that was open. @returns undefined when it is gone, whoever has its id now */
   amend(record: ExchangeRecord, bodies: DraftBodies): ExchangeRecord | undefined;
-  /** Adds messages to an exchange; of too many the oldest go. */
-  addMessages(id: string, messages: readonly RecordedMessage[]): void;
+  /** Adds messages to an exchange; of too many the oldest go. With `seq` to no other that has its id now. */
+  addMessages(id: string, messages: readonly RecordedMessage[], seq?: number): void;
   get(id: string): ExchangeRecord | undefined;
   /** What is there when it is asked; a long one gives way to the tunnels. */
   list(query: ListQuery): Promise<readonly ExchangeRecord[]>;
@@ -69,8 +69,8 @@ export interface ExchangeStore {
   body(id: string, side: BodySide): Promise<Buffer | undefined>;
   /** Messages after number `afterN`, in order. */
   messages(id: string, afterN?: number, limit?: number): readonly RecordedMessage[];
-  /** @returns whether there was one */
-  delete(id: string): boolean;
+  /** With `seq` no other that has its id now. @returns whether there was one */
+  delete(id: string, seq?: number): boolean;
   clear(): void;
   /** Counts an exchange that could not be recorded. */
   countDropped(): void;

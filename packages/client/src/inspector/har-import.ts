@@ -85,8 +85,7 @@ function readEntry(value: unknown): ReadEntry {
       request: request.part,
       ...(response !== undefined && { response: response.part }),
       timings: readTimings(entry, own),
-      // What was open when it was written is over now.
-      outcome: own === undefined || own.outcome === Outcome.Open ? Outcome.Complete : own.outcome,
+      outcome: readOutcome(own, response !== undefined),
       ...(own?.error !== undefined && { error: own.error }),
       ...(replayOf !== undefined && { replayOf }),
       isImported: true,
@@ -99,6 +98,12 @@ function readEntry(value: unknown): ReadEntry {
     response: response?.body,
     messages,
   };
+}
+
+/** What was open when it was written is over now. */
+function readOutcome(own: OwnEntry | undefined, isAnswered: boolean): Outcome {
+  if (own !== undefined && own.outcome !== Outcome.Open) return own.outcome;
+  return isAnswered ? Outcome.Complete : Outcome.Failed;
 }
 
 function readRequest(

@@ -11,7 +11,7 @@ import type {
 import type { EndedExchange, ExchangeStore, ListQuery, StoreChange, StoreQuota, StoreStats } from "./exchange-store.ts";
 import { createMatcher } from "./filter.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
-import { headBytes, keepNewest, uniqueId } from "./store-rules.ts";
+import { headBytes, isOther, keepNewest, uniqueId } from "./store-rules.ts";
 
 interface Kept {
   record: ExchangeRecord;
@@ -66,7 +66,7 @@ export class MemoryStore implements ExchangeStore {
 
   amend(record: ExchangeRecord, bodies: DraftBodies): ExchangeRecord | undefined {
     const kept = this.#kept.get(record.id);
-    if (kept === undefined) return undefined;
+    if (kept === undefined || kept.record.seq !== record.seq) return undefined;
     kept.record = { ...record, ...countsOf(kept.record) };
     kept.request = bytesOf(bodies.request);
     kept.response = bytesOf(bodies.response);
@@ -76,10 +76,10 @@ export class MemoryStore implements ExchangeStore {
     return kept.record;
   }
 
-  addMessages(id: string, messages: readonly RecordedMessage[]): void {
+  addMessages(id: string, messages: readonly RecordedMessage[], seq?: number): void {
     const kept = this.#kept.get(id);
     const last = messages.at(-1);
-    if (kept === undefined || last === undefined) return;
+    if (kept === undefined || last === undefined || isOther(kept.record, seq)) return;
     kept.messages.push(...messages);
     const gone = keepNewest(kept.messages);
     kept.messages.splice(0, gone);
@@ -123,8 +123,10 @@ export class MemoryStore implements ExchangeStore {
     return (this.#kept.get(id)?.messages ?? []).filter((message) => message.n > afterN).slice(0, limit);
   }
 
-  delete(id: string): boolean {
-    if (!this.#remove(id)) return false;
+  delete(id: string, seq?: number): boolean {
+    const kept = this.#kept.get(id);
+    if (kept === undefined || isOther(kept.record, seq)) return false;
+    this.#remove(id);
     this.#feed.emit({ kind: "removed", id });
     return true;
   }

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { HttpOpenHead } from "@ggrok/protocol";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { DraftRecord } from "./exchange-record.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { Recorder, type RecorderOptions } from "./recorder.ts";
@@ -94,6 +94,83 @@ describe("Recorder", () => {
     uploads?.onResponseHead(200, "OK", ["Content-Type", "text/event-stream"]);
     uploads?.onEnd(WELL);
     expect(store.get("uploads")).toMatchObject({ outcome: "complete", kind: "sse", seq: 2, isReplayable: true });
+    expect(recorder.bodies.ledger.heldBytes).toBe(0);
+    recorder.close();
+  });
+
+  it("shows a request without a length as whole when its body has ended, however long the answer takes", async () => {
+    const { store, recorder } = open({ shownAfterMs: 0 });
+    const tap = recorder.openTap("web")(headOf("a", ["Transfer-Encoding", "chunked"]));
+    tap?.onRequestData(Buffer.from("hel"));
+    await expect.poll(() => store.get("a")?.request.body).toMatchObject({ size: 3, isPartial: true });
+    tap?.onRequestData(Buffer.from("lo"));
+    tap?.onRequestEnd();
+    expect(store.get("a")).toMatchObject({ outcome: "open", isReplayable: true });
+    expect(store.get("a")?.request.body).toEqual({ size: 5, sha256: hash("sha256", "hello"), isStored: true });
+    expect((await store.body("a", "request"))?.toString()).toBe("hello");
+    tap?.onEnd(WELL);
+    recorder.close();
+  });
+
+  it("shows nothing that is not written: names to redact, an answer that is on its way", async () => {
+    const { store, recorder } = open({ shownAfterMs: 0, redact: ["password"] });
+    const openTap = recorder.openTap("web");
+    const json = ["Content-Type", "application/json", "Content-Length", "22"];
+    const [half, whole] = ["half", "whole"].map((id) => openTap(headOf(id, json)));
+    half?.onRequestData(Buffer.from('{"password":"s3cr'));
+    whole?.onRequestData(Buffer.from('{"password":"s3cret!"}'));
+    await expect.poll(() => store.stats().count).toBe(2);
+    expect(store.get("half")?.request.body).toEqual({
+      size: 17,
+      sha256: "",
+      isStored: false,
+      isRedacted: true,
+      isPartial: true,
+    });
+    expect(await store.body("half", "request")).toBeUndefined();
+    expect((await store.body("whole", "request"))?.toString()).toBe('{"password":"[redacted]"}');
+    expect(store.get("whole")).toMatchObject({ isReplayable: false, request: { body: { isRedacted: true } } });
+    whole?.onResponseHead(200, "OK", ["Content-Type", "text/plain"]);
+    expect(store.get("whole")?.response?.body).toMatchObject({ isStored: false, isPartial: true });
+    for (const tap of [half, whole]) tap?.onEnd(WELL);
+    recorder.close();
+  });
+
+  it("does not bring back what was deleted while it went on, nor mistakes another with its id for it", async () => {
+    const { store, recorder } = open({ shownAfterMs: 0, heldBytesMax: 100 });
+    const openTap = recorder.openTap("web");
+    const [plain, stream, cut] = ["plain", "stream", "cut"].map((id) => openTap(headOf(id)));
+    stream?.onResponseHead(200, "OK", ["Content-Type", "text/event-stream"]);
+    await expect.poll(() => store.stats().count).toBe(3);
+    expect(store.delete("plain")).toBe(true);
+    store.clear();
+    for (const id of ["plain", "stream", "cut"]) openTap(headOf(id, ["X-Other", "yes"]))?.onEnd(WELL);
+    const others = await store.list({ limit: 9 });
+    plain?.onRequestData(Buffer.from("more"));
+    plain?.onRequestEnd();
+    plain?.onResponseHead(500, "Late", []);
+    stream?.onResponseData(Buffer.from("data: 1\n\n"));
+    for (const tap of [plain, stream]) tap?.onEnd(WELL);
+    cut?.onRequestData(Buffer.alloc(101));
+    expect(store.stats()).toMatchObject({ count: 3, dropped: 1 });
+    expect(await store.list({ limit: 9 })).toEqual(others);
+    expect(others.every(({ outcome, messages }) => outcome === "complete" && messages === 0)).toBe(true);
+    recorder.close();
+  });
+
+  it("counts an exchange once that the store does not take, and lets go of it", async () => {
+    const { store, recorder } = open({ shownAfterMs: 0 });
+    vi.spyOn(store, "append").mockImplementation(() => {
+      store.countDropped();
+      return undefined;
+    });
+    const tap = recorder.openTap("web")(headOf("a"));
+    tap?.onRequestData(Buffer.from("hello"));
+    await expect.poll(() => store.stats().dropped).toBe(1);
+    expect(recorder.bodies.ledger.heldBytes).toBe(0);
+    tap?.onRequestData(Buffer.from("more"));
+    tap?.onEnd(WELL);
+    expect(store.stats()).toMatchObject({ count: 0, dropped: 1 });
     expect(recorder.bodies.ledger.heldBytes).toBe(0);
     recorder.close();
   });

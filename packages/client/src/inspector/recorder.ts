@@ -8,6 +8,7 @@ import type { ExchangeStore } from "./exchange-store.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
 import { REDACTED, Redactor } from "./redact.ts";
+import { TimeSlice } from "./time-slice.ts";
 
 const EMPTY = Buffer.alloc(0);
 
@@ -73,7 +74,7 @@ export class Recorder implements CaptureSink {
     return (head) => {
       const capture = new Capture(this, tunnel, head);
       this.#unseen.add(capture);
-      if (this.#showing === undefined) this.#showLater();
+      if (this.#showing === undefined) this.#showLater(this.#shownAfterMs / 2);
       return capture;
     };
   }
@@ -101,8 +102,13 @@ export class Recorder implements CaptureSink {
       return;
     }
     const record = this.#store.append(draft, bodies, []);
-    if (record === undefined) capture.drop();
-    else capture.stored = { id: record.id, seq: record.seq };
+    if (record !== undefined) {
+      capture.stored = { id: record.id, seq: record.seq };
+      return;
+    }
+    // The store has counted it.
+    capture.discard();
+    this.#forget(capture);
   }
 
   onMessages(capture: Capture): void {
@@ -125,27 +131,39 @@ export class Recorder implements CaptureSink {
   }
 
   onDropped(capture: Capture): void {
+    this.#forget(capture);
+    this.#store.countDropped();
+    const { stored } = capture;
+    // Half an exchange is worse than none: one would take it for what was sent.
+    if (stored !== undefined) this.#store.delete(stored.id, stored.seq);
+  }
+
+  #forget(capture: Capture): void {
     if (this.#replays.size > 0) this.#replays.delete(capture.id);
     this.#unseen.delete(capture);
     this.#withMessages.delete(capture);
-    this.#store.countDropped();
-    // Half an exchange is worse than none: one would take it for what was sent.
-    if (capture.stored !== undefined) this.#store.delete(capture.stored.id);
   }
 
-  #showLater(): void {
-    this.#showing = setTimeout(() => this.#showUnseen(), this.#shownAfterMs / 2);
+  #showLater(ms: number): void {
+    this.#showing = setTimeout(() => this.#showUnseen(), ms);
     this.#showing.unref();
   }
 
   #showUnseen(): void {
     this.#showing = undefined;
     const due = performance.now() - this.#shownAfterMs;
+    const slice = new TimeSlice();
     for (const capture of this.#unseen) {
       if (capture.startedAt > due) break;
-      this.onOpen(capture);
+      // Bodies are copied and digested: those of many at once would keep the tunnels waiting.
+      if (slice.isOver) {
+        this.#showLater(0);
+        return;
+      }
+      if (capture.hasEnded) this.#unseen.delete(capture);
+      else this.onOpen(capture);
     }
-    if (this.#unseen.size > 0) this.#showLater();
+    if (this.#unseen.size > 0) this.#showLater(this.#shownAfterMs / 2);
   }
 
   #describe(capture: Capture): DraftRecord {
@@ -186,7 +204,8 @@ export class Recorder implements CaptureSink {
   #handOn(capture: Capture): void {
     this.#withMessages.delete(capture);
     const messages = capture.takeMessages();
-    if (messages.length > 0 && capture.stored !== undefined) this.#store.addMessages(capture.stored.id, messages);
+    const { stored } = capture;
+    if (messages.length > 0 && stored !== undefined) this.#store.addMessages(stored.id, messages, stored.seq);
   }
 }
 

@@ -19,7 +19,7 @@ import { INSPECTOR_LIMITS } from "./limits.ts";
 import { PendingWrites } from "./pending-writes.ts";
 import { lockHistory, PAGE_BYTES, prepareDatabase } from "./sqlite-schema.ts";
 import { type BatchDone, SqliteWriter } from "./sqlite-writer.ts";
-import { headBytes, keepNewest, uniqueId } from "./store-rules.ts";
+import { headBytes, isOther, keepNewest, uniqueId } from "./store-rules.ts";
 import { TimeSlice } from "./time-slice.ts";
 
 /** Exchanges that are taken down in one go at most: half a millisecond of the main thread. */
@@ -142,7 +142,7 @@ export class SqliteStore implements ExchangeStore {
 
   amend(record: ExchangeRecord, bodies: DraftBodies): ExchangeRecord | undefined {
     const entry = this.#entries.get(record.id);
-    if (entry === undefined || this.#isClosed || this.#problem !== undefined) {
+    if (entry?.seq !== record.seq || this.#isClosed || this.#problem !== undefined) {
       this.#forgetFiles(bodies);
       return undefined;
     }
@@ -155,20 +155,21 @@ export class SqliteStore implements ExchangeStore {
     return shown;
   }
 
-  addMessages(id: string, messages: readonly RecordedMessage[]): void {
+  addMessages(id: string, messages: readonly RecordedMessage[], seq?: number): void {
     const entry = this.#entries.get(id);
     const last = messages.at(-1);
     if (entry === undefined || last === undefined || this.#isClosed || this.#problem !== undefined) return;
+    if (isOther(entry, seq)) return;
     this.#gather(entry, messages);
     this.#evict();
     this.#schedule();
     this.#feed.emit({ kind: "messages", id, lastN: last.n });
   }
 
-  delete(id: string): boolean {
+  delete(id: string, seq?: number): boolean {
     this.#settle();
     const entry = this.#entries.get(id);
-    if (entry === undefined || this.#isClosed) return false;
+    if (entry === undefined || isOther(entry, seq) || this.#isClosed) return false;
     this.#forget(id, entry);
     this.#schedule();
     this.#feed.emit({ kind: "removed", id });

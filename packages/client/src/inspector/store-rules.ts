@@ -10,6 +10,11 @@ export function uniqueId(id: string, taken: { has(id: string): boolean }): strin
   for (let n = 2; ; n++) if (!taken.has(`${id}~${n}`)) return `${id}~${n}`;
 }
 
+/** Whether an id that was freed by a deletion has been given to another exchange than the one that is meant. */
+export function isOther(found: { readonly seq: number }, seq: number | undefined): boolean {
+  return seq !== undefined && found.seq !== seq;
+}
+
 /** Bytes a record counts for, bodies and messages apart. */
 export function headBytes(record: Omit<ExchangeRecord, "seq">): number {
   const { request, response } = record;

@@ -26,6 +26,14 @@ describe("mergeRows", () => {
     const done = summaryOf({ id: "a", seq: 1, outcome: "complete", messages: 4 });
     expect(mergeRows([done], [{ ...done, outcome: "open" }])[0]).toBe(done);
     expect(mergeRows([done], [{ ...done, messages: 2 }])[0]).toBe(done);
+    const answered = summaryOf({ id: "a", seq: 1, outcome: "open" });
+    expect(mergeRows([answered], [{ ...answered, response: null }])[0]).toBe(answered);
+  });
+
+  it("takes the end of a stream of which fewer messages are kept than were counted", () => {
+    const chatty = summaryOf({ id: "a", seq: 1, outcome: "open", messages: 10_400 });
+    const ended = summaryOf({ id: "a", seq: 1, messages: 9_100, messages_dropped: 1_300 });
+    expect(mergeRows([chatty], [ended])[0]).toBe(ended);
   });
 
   it("lets the oldest go when there are too many", () => {

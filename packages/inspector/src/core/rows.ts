@@ -28,7 +28,15 @@ export function removeRow(rows: readonly Summary[], id: string): readonly Summar
 
 /** A list that was asked for may arrive behind an event that was sent after it. */
 function isNewer(change: Summary, row: Summary): boolean {
-  return !(change.outcome === "open" && row.outcome !== "open") && change.messages >= row.messages;
+  const hasEnded = change.outcome !== "open";
+  if (hasEnded !== (row.outcome !== "open")) return hasEnded;
+  if (change.response === null && row.response !== null) return false;
+  return messagesOf(change) >= messagesOf(row);
+}
+
+/** All that passed: of too many the oldest are not kept, so that what is kept may become less. */
+function messagesOf({ messages, messages_dropped }: Summary): number {
+  return messages + messages_dropped;
 }
 
 function newestFirst(a: Summary, b: Summary): number {

@@ -32,20 +32,33 @@ export class History {
     this.tunnels = computed(() => [...new Set(this.rows.value.map((row) => row.tunnel_name))].sort());
   }
 
-  /** Asks for everything from the start, newest first. What comes by events meanwhile is kept. */
-  async load(): Promise<void> {
+  /** Asks for what nobody has told: all that is newer than what is here, and how those went on that were open. */
+  async catchUp(): Promise<void> {
+    const rows = this.rows.value;
+    const oldestOpen = rows.findLast(({ outcome }) => outcome === "open");
+    await this.#load(Math.min(rows[0]?.seq ?? 0, oldestOpen?.seq ?? Number.POSITIVE_INFINITY));
+  }
+
+  /** Asks for everything down to a number, newest first. What comes by events meanwhile is kept. */
+  async #load(downTo: number): Promise<void> {
     this.#loading += 1;
     const round = this.#loading;
     this.isLoading.value = true;
+    const gone = new Set(this.rows.value.map(({ id }) => id));
     try {
       const query = new URLSearchParams({ limit: String(PAGE_ROWS) });
       for (;;) {
         const { requests } = await this.#api.list(query);
         if (round !== this.#loading) return;
         this.merge(requests);
+        for (const { id } of requests) gone.delete(id);
         const last = requests.at(-1);
-        if (last === undefined || requests.length < PAGE_ROWS) break;
-        query.set("before", String(last.seq));
+        const reached = last === undefined || requests.length < PAGE_ROWS ? 0 : last.seq;
+        if (reached <= downTo) {
+          this.rows.value = this.rows.value.filter(({ id, seq }) => seq < reached || !gone.has(id));
+          break;
+        }
+        query.set("before", String(reached));
       }
       this.problem.value = "";
     } catch (error) {
@@ -74,7 +87,7 @@ export class History {
   /** Forgets everything and asks again: what was there may be gone. */
   async reload(): Promise<void> {
     this.rows.value = [];
-    await this.load();
+    await this.#load(0);
   }
 
   setFilter(part: Partial<Filter>): void {

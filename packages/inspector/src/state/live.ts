@@ -6,6 +6,8 @@ export type Connection = "connecting" | "live" | "lost";
 
 /** Who hears of what happens. */
 export interface LiveListener {
+  /** From now on everything is told. Comes again after an interruption. */
+  onFollowing(): void;
   onExchanges(changes: readonly Summary[]): void;
   /** @param lastN number of the newest message */
   onMessages(id: string, lastN: number): void;
@@ -34,8 +36,11 @@ export class Live {
     };
     source.addEventListener("open", () => {
       this.connection.value = "live";
+      this.#listener.onFollowing();
     });
     source.addEventListener("error", () => {
+      // Also a page that is told nothing has its list.
+      if (this.connection.value === "connecting") this.#listener.onFollowing();
       this.connection.value = "lost";
     });
     hear("status", (data) => {

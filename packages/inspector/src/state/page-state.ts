@@ -48,6 +48,7 @@ export class PageState {
       return id === undefined ? undefined : this.history.rows.value.find((row) => row.id === id);
     });
     this.live = new Live({
+      onFollowing: () => void this.history.catchUp(),
       onExchanges: (changes) => this.history.merge(changes),
       onMessages: (id, lastN) => {
         this.history.countMessages(id, lastN);
@@ -69,7 +70,6 @@ export class PageState {
       if (id !== readHash()) history.replaceState(null, "", id === undefined ? "#" : `#${encodeURIComponent(id)}`);
     });
     this.live.follow();
-    void this.history.load();
   }
 
   select(id: string | undefined): void {

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { type BodyKind, bodyKind } from "../core/body-kind.ts";
-import type { BodySide, Exchange, Message } from "../core/exchange.ts";
+import type { BodyFacts, BodySide, Exchange, Message } from "../core/exchange.ts";
 import { formatBytes } from "../core/format.ts";
 import { firstValue } from "../core/header-list.ts";
 import { decodeText } from "../core/text.ts";
@@ -60,7 +60,7 @@ export function BodyView(o: {
         <span class="quiet">
           {firstValue(pairs, "content-type") ?? "no content type"}, {formatBytes(body.size)}
           {isDecoded && loaded.state === "ready" && ` → ${formatBytes(loaded.value.length)}`}
-          {body.partial && ", ended early"}
+          {body.partial && (exchange.outcome === "open" ? " so far" : ", ended early")}
           {body.redacted && ", redacted"}
         </span>
         {body.stored && (
@@ -73,13 +73,7 @@ export function BodyView(o: {
           </button>
         )}
       </div>
-      {!body.stored && (
-        <p class="body-note">
-          {body.redacted
-            ? "Redacted: only the size is kept."
-            : `Too large to be kept: ${formatBytes(body.size)}, SHA-256 ${body.sha256}`}
-        </p>
-      )}
+      {!body.stored && <p class="body-note">{whyNotStored(exchange, body)}</p>}
       {body.stored && !isWanted && (
         <p class="body-note">
           <button type="button" onClick={() => setWanted(true)}>
@@ -99,6 +93,15 @@ export function BodyView(o: {
       )}
     </Section>
   );
+}
+
+function whyNotStored({ kind, outcome, imported }: Exchange, body: BodyFacts): string {
+  if (body.redacted) return "Redacted: only the size is kept.";
+  if (kind === "websocket" || kind === "upgrade") return "Bytes of an upgraded connection are counted, not kept.";
+  if (outcome === "open") return "It is shown when the exchange has ended.";
+  if (body.sha256 === "")
+    return imported ? "The HAR does not have it." : "Not kept: the agent ended before it was whole.";
+  return `Too large to be kept: ${formatBytes(body.size)}, SHA-256 ${body.sha256}`;
 }
 
 function Bytes(o: {

@@ -12,12 +12,18 @@ const COPY_FORMS: readonly { readonly form: CopyForm; readonly label: string }[]
   { form: "httpie", label: "HTTPie" },
 ];
 
+function whyNotReplayable({ kind, outcome, request: { body } }: Exchange): string {
+  if (kind === "websocket" || kind === "upgrade") return "It changed the protocol: it cannot be replayed";
+  if (outcome === "open") return "Its body is not there yet: it can be replayed when the exchange has ended";
+  return `The request's body is not stored${body.stored ? " as it came" : ""}: it cannot be replayed`;
+}
+
 /** What can be done with an exchange. */
 export function DetailActions({ exchange }: { readonly exchange: Exchange }): JSX.Element {
   const page = usePage();
   const menu = useRef<HTMLDetailsElement>(null);
   const { id, replayable: isReplayable } = exchange;
-  const why = isReplayable ? "" : "The request's body is not stored: it cannot be replayed";
+  const why = isReplayable ? "" : whyNotReplayable(exchange);
   return (
     <div class="actions" role="toolbar" aria-label="Exchange">
       <button
