@@ -21,9 +21,9 @@ const PACKAGE_EDGES: Readonly<Record<string, readonly string[]>> = {
 const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   protocol: [["errors.ts", "limits.ts", "version.ts"], ["message/"], ["wire/"], ["transport/"], ["mux/"], ["index.ts"]],
   server: [
-    ["errors.ts"],
+    ["errors.ts", "limits.ts"],
     // Host parsing is pure, and the one part of the listener that others need: registry, ingress and admin read hosts too.
-    ["observability/", "limits.ts", "limits/", "version.ts", "listener/host.ts"],
+    ["observability/", "limits/", "version.ts", "listener/host.ts"],
     ["config/", "store/"],
     // Whom a tunnel lets in: rules and what is remembered of visitors, without a socket.
     // And what happens to a connection before a request is read from it: who is there, encryption.

@@ -5,6 +5,8 @@
 export const RELAY_LIMITS = {
   /** Largest request head a visitor may send. 32 KiB fits under all escaping into one OPEN frame; more is 431. */
   requestHeadBytes: 32_768,
+  /** Hosts of which the relay remembers how they read: more than most relays serve, half a megabyte at worst. */
+  hostsRemembered: 1_024,
   /** A head must be whole after this time. With the check interval a slow head is cut within 15 s. */
   headTimeoutMs: 12_000,
   /** How often Node looks for heads that are late. */

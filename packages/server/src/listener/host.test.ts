@@ -1,7 +1,16 @@
 import { describe, expect, it } from "vitest";
+import { RELAY_LIMITS } from "../limits.ts";
 import { classifyHost, hostOfRequest, isReservedTarget, parseHost } from "./host.ts";
 
 describe("parseHost", () => {
+  it("reads a host in the same way the second time, and when more are named than it remembers", () => {
+    for (let round = 0; round < 2; round += 1) {
+      for (let i = 0; i <= RELAY_LIMITS.hostsRemembered; i += 1)
+        expect(parseHost(`N${i}.Example:80`)).toBe(`n${i}.example`);
+      expect(parseHost("n..example")).toBeUndefined();
+    }
+  });
+
   it.each([
     ["Example.COM", "example.com"],
     ["example.com:8080", "example.com"],

@@ -1,4 +1,5 @@
 import { isIP, isIPv6 } from "node:net";
+import { RELAY_LIMITS } from "../limits.ts";
 
 /** Path under which the relay itself answers, on its own hosts only. */
 export const RESERVED_PREFIX = "/$$ggrok";
@@ -16,6 +17,20 @@ const PORT = /^[0-9]{1,5}$/u;
  */
 export function parseHost(value: string | undefined): string | undefined {
   if (value === undefined || value.length === 0 || value.length > 260) return undefined;
+  const known = lately.get(value);
+  if (known !== undefined) return known;
+  const host = readHost(value);
+  if (host === undefined) return undefined;
+  // All at once: what is asked for often is back with its next request.
+  if (lately.size >= RELAY_LIMITS.hostsRemembered) lately.clear();
+  lately.set(value, host);
+  return host;
+}
+
+/** Hosts as they were written, and read: a relay's visitors name the same few again and again. */
+const lately = new Map<string, string>();
+
+function readHost(value: string): string | undefined {
   const text = value.toLowerCase();
   const bracket = text.startsWith("[") ? text.indexOf("]") : -1;
   const colon = text.indexOf(":", bracket + 1);
