@@ -33,7 +33,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     // The listener takes its handlers as arguments, so it knows none of the others.
     ["control/", "ingress/", "admin/", "inbox/", "listener/"],
     // Joins rooms that do not know each other.
-    ["operator.ts", "origin.ts"],
+    ["relay/"],
     ["relay.ts"],
     ["cli/"],
     ["create-relay.ts", "cli.ts"],

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from "node:http";
-import type { RelayConfig } from "./config/config.ts";
-import { isLoopback } from "./config/values.ts";
-import type { TrustedPeers } from "./ingress/forwarded.ts";
-import { originOfRequest } from "./ingress/request-origin.ts";
-import type { RelayOrigin } from "./registry/names.ts";
+import type { RelayConfig } from "../config/config.ts";
+import { isLoopback } from "../config/values.ts";
+import type { TrustedPeers } from "../ingress/forwarded.ts";
+import { originOfRequest } from "../ingress/request-origin.ts";
+import type { RelayOrigin } from "../registry/names.ts";
 
 /** The relay's own origin, as it is told to those who ask. */
 export interface Origins {

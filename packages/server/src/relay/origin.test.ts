@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { describe, expect, it } from "vitest";
-import type { RelayConfig } from "./config/config.ts";
-import { TrustedPeers } from "./ingress/forwarded.ts";
+import type { RelayConfig } from "../config/config.ts";
+import { TrustedPeers } from "../ingress/forwarded.ts";
 import { createOrigins, urlOfRelay } from "./origin.ts";
 
 const trusted = new TrustedPeers(["10.0.0.0/8"]);

@@ -1,10 +1,10 @@
 import { GgrokError } from "@ggrok/protocol";
-import type { Sessions } from "./admin/routes/sessions.ts";
-import type { SessionView } from "./admin/views.ts";
-import { Agent } from "./control/agent.ts";
-import type { AgentDirectory } from "./control/directory.ts";
-import { RELAY_LIMITS } from "./limits.ts";
-import type { Registry } from "./registry/registry.ts";
+import type { Sessions } from "../admin/routes/sessions.ts";
+import type { SessionView } from "../admin/views.ts";
+import { Agent } from "../control/agent.ts";
+import type { AgentDirectory } from "../control/directory.ts";
+import { RELAY_LIMITS } from "../limits.ts";
+import type { Registry } from "../registry/registry.ts";
 
 /** The sessions of control as the admin API shows and ends them; the two do not know each other. */
 export function createSessions(directory: AgentDirectory, registry: Registry): Sessions {
