@@ -1,9 +1,15 @@
 import { hash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import type { HttpOpenHead } from "@ggrok/protocol";
 import { describe, expect, it, vi } from "vitest";
+import { BodySpool } from "./body-spool.ts";
 import type { DraftRecord } from "./exchange-record.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { Recorder, type RecorderOptions } from "./recorder.ts";
+import { SqliteStore } from "./sqlite-store.ts";
 
 const WELL = { error: undefined, isAbandoned: false, isRequestWhole: true };
 
@@ -156,6 +162,27 @@ describe("Recorder", () => {
     expect(await store.list({ limit: 9 })).toEqual(others);
     expect(others.every(({ outcome, messages }) => outcome === "complete" && messages === 0)).toBe(true);
     recorder.close();
+  });
+
+  it("shows nothing as ended before its file is written", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ggrok-recorder-"));
+    const store = new SqliteStore({ database: DatabaseSync, path: join(folder, "a.db") });
+    const recorder = new Recorder({ store, urlOf: () => undefined, shownAfterMs: 0 });
+    const ends: ((isWhole: boolean) => void)[] = [];
+    const spool = vi.spyOn(BodySpool.prototype, "end").mockImplementation((onDone) => ends.push(onDone));
+    const openTap = recorder.openTap("web");
+    const [upload, next] = ["upload", "next"].map((id) => openTap(headOf(id)));
+    upload?.onRequestData(Buffer.alloc(300_000));
+    upload?.onEnd(WELL);
+    await expect.poll(() => store.get("next")?.outcome).toBe("open");
+    expect(store.get("upload")).toBeUndefined();
+    for (const end of ends) end(true);
+    expect(store.get("upload")).toMatchObject({ outcome: "complete", request: { body: { size: 300_000 } } });
+    next?.onEnd(WELL);
+    spool.mockRestore();
+    recorder.close();
+    store.close();
+    rmSync(folder, { recursive: true });
   });
 
   it("counts an exchange once that the store does not take, and lets go of it", async () => {
