@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import { createRelay, type Relay } from "@ggrok/server";
 import { DEADLINE_MS } from "../harness/deadline.ts";
-import { RawClient } from "../harness/raw-client.ts";
+import { type RawAnswer, RawClient } from "../harness/raw-client.ts";
 import { RawOrigin } from "../harness/raw-origin.ts";
 import { Place, type Program } from "./cli-world.ts";
 
@@ -13,6 +13,7 @@ export interface ApiAnswer {
   readonly status: number;
   readonly headers: IncomingMessage["headers"];
   readonly bytes: Buffer;
+  readonly text: string;
   /** The body as JSON. */
   readonly json: ApiObject;
 }
@@ -28,7 +29,7 @@ export interface ApiEvent {
   readonly data: ApiObject;
 }
 
-/** A relay in this process, an agent as a process of its own, and an app of bytes. */
+/** A relay in this process, an agent as a process of its own, and an app of bytes whose exchanges are recorded. */
 export class InspectorWorld implements AsyncDisposable {
   readonly relay: Relay;
   readonly place: Place;
@@ -68,15 +69,29 @@ export class InspectorWorld implements AsyncDisposable {
     return `${[startLine, `Host: ${this.host}`, ...lines].join("\r\n")}\r\n\r\n`;
   }
 
+  /** Bytes of a request with the Host field. */
+  bytes(startLine: string, fields: readonly string[], body: string | Buffer = ""): Buffer {
+    const head = Buffer.from(this.head(startLine, ...fields), "latin1");
+    return Buffer.concat([head, typeof body === "string" ? Buffer.from(body, "latin1") : body]);
+  }
+
   /** A visitor's connection. */
   visit(first?: string | Buffer): Promise<RawClient> {
     return RawClient.connect(this.relay.port, first === undefined ? {} : { first });
   }
 
-  /** One request on a connection of its own, answered. */
-  async ask(text: string | Buffer, method?: string): Promise<void> {
+  /** Sends a request on a connection of its own and gives the visitor's answer. */
+  async ask(text: string | Buffer, method?: string): Promise<RawAnswer> {
     await using visitor = await this.visit(text);
-    if ((await visitor.answer(method)) === undefined) throw new Error("no answer");
+    const answer = await visitor.answer(method);
+    if (answer === undefined) throw new Error("no answer");
+    return answer;
+  }
+
+  /** Sends a request through the tunnel and gives what was recorded of it. */
+  async record(bytes: Buffer, filter: string): Promise<ApiObject> {
+    await this.ask(bytes);
+    return await this.exchange(filter);
   }
 
   /** What agents of this place have written about exchanges and about themselves. */
@@ -90,6 +105,17 @@ export class InspectorWorld implements AsyncDisposable {
   /** Calls the local API. */
   api(path: string, o: Parameters<typeof callApi>[2] = {}): Promise<ApiAnswer> {
     return callApi(this.web, path, o);
+  }
+
+  /** Posts JSON to the local API. */
+  post(path: string, body: unknown): Promise<ApiAnswer> {
+    const json = typeof body === "string" ? body : JSON.stringify(body);
+    return this.api(path, { method: "POST", headers: { "content-type": "application/json" }, body: json });
+  }
+
+  /** Sends a recorded request again. */
+  replay(order: Record<string, unknown>): Promise<ApiAnswer> {
+    return this.post("/api/requests/http", order);
   }
 
   /** The newest exchange that a filter finds and that has ended, as the API shows it whole. */
@@ -135,6 +161,9 @@ export async function callApi(
     status: response.statusCode ?? 0,
     headers: response.headers,
     bytes,
+    get text() {
+      return bytes.toString("utf8");
+    },
     get json() {
       return JSON.parse(bytes.toString("utf8"));
     },

@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RawOrigin } from "../harness/raw-origin.ts";
-import { ToolsWorld } from "./tools-world.ts";
+import { InspectorWorld } from "./inspector-world.ts";
 
 describe("a replay", () => {
-  let world: ToolsWorld;
+  let world: InspectorWorld;
   beforeAll(async () => {
-    world = await ToolsWorld.start();
+    world = await InspectorWorld.start();
   });
   afterAll(() => world[Symbol.asyncDispose]());
 
@@ -43,7 +43,7 @@ describe("a replay", () => {
   it.each(["GET", "HEAD", "DELETE", "OPTIONS", "REPORT"])("is the same without a body: %s", async (method) => {
     world.origin.answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     const before = world.origin.requests.length;
-    await world.visit(world.bytes(`${method} /bare-${method} HTTP/1.1`, odd), method);
+    await world.ask(world.bytes(`${method} /bare-${method} HTTP/1.1`, odd), method);
     const recorded = await world.exchange(`path=/bare-${method}`);
     await world.replay({ id: recorded.id });
     expect(await world.origin.request(before + 1)).toEqual(await world.origin.request(before));
@@ -153,7 +153,7 @@ describe("a replay", () => {
   it("says what is wrong with an id nobody knows, and with a call that is none", async () => {
     const unknown = await world.replay({ id: "nope" });
     expect([unknown.status, unknown.json.error_code]).toEqual([404, "ERR_GGROK_EXCHANGE_UNKNOWN"]);
-    const malformed = await world.api("/api/requests/http", "{");
+    const malformed = await world.post("/api/requests/http", "{");
     expect([malformed.status, malformed.json.error_code]).toEqual([400, "ERR_GGROK_API_REQUEST_INVALID"]);
     const recorded = await world.record(world.bytes("GET /one HTTP/1.1", []), "path=/one");
     const elsewhere = await world.replay({ id: recorded.id, tunnel_name: "nope" });
@@ -172,7 +172,7 @@ describe("a replay", () => {
 
 describe("a replay that cannot be had", () => {
   it("names the app that is down, and that its bytes are not all there", async () => {
-    await using world = await ToolsWorld.start(["--redact", "password"]);
+    await using world = await InspectorWorld.start(["--redact", "password"]);
     const secret = '{"password":"x"}';
     const bytes = world.bytes("POST /secret HTTP/1.1", [`Content-Length: ${secret.length}`], secret);
     const redacted = await world.record(bytes, "path=/secret");

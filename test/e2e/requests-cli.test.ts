@@ -8,7 +8,7 @@ import { runProgram } from "../../packages/client/src/cli/program.ts";
 import { Changes } from "../harness/deadline.ts";
 import { RawOrigin } from "../harness/raw-origin.ts";
 import { Place } from "./cli-world.ts";
-import { type ApiObject, ToolsWorld } from "./tools-world.ts";
+import { type ApiObject, InspectorWorld } from "./inspector-world.ts";
 
 interface Ran {
   readonly code: number;
@@ -87,11 +87,11 @@ function linesOf(text: string): string[] {
 const BODY = Buffer.from('{"amount":1,"text":"caf\u00e9 \u009b31m"}');
 
 describe("ggrok requests while the agent runs", () => {
-  let world: ToolsWorld;
+  let world: InspectorWorld;
   let hook: ApiObject;
   beforeAll(async () => {
-    world = await ToolsWorld.start(["--verify-webhook", "github=s", "--verify-webhook-mode", "report"]);
-    await world.visit(world.bytes("GET /first HTTP/1.1", []));
+    world = await InspectorWorld.start(["--verify-webhook", "github=s", "--verify-webhook-mode", "report"]);
+    await world.ask(world.bytes("GET /first HTTP/1.1", []));
     await world.exchange("path=/first");
     world.origin.answer = "HTTP/1.1 404 Not Found\r\nX-Evil: a\x9bb\r\nContent-Length: 4\r\n\r\nno\x1b!";
     const bytes = world.bytes("POST /hook?a=1 HTTP/1.1", ["X-Odd: \xe9", `Content-Length: ${BODY.length}`], BODY);
@@ -219,10 +219,10 @@ describe("ggrok requests while the agent runs", () => {
     const stop = new AbortController();
     const args = ["requests", "--follow", "--json", "--limit", "1", "--filter", "path=/follow*"];
     const follower = new Run(world.place, args, { stop });
-    await world.visit(world.bytes("GET /follow-me HTTP/1.1", []));
+    await world.ask(world.bytes("GET /follow-me HTTP/1.1", []));
     await follower.line(0);
-    await world.visit(world.bytes("GET /other HTTP/1.1", []));
-    await world.visit(world.bytes("GET /follow-too HTTP/1.1", []));
+    await world.ask(world.bytes("GET /other HTTP/1.1", []));
+    await world.ask(world.bytes("GET /follow-too HTTP/1.1", []));
     await follower.line(1);
     expect(follower.lines.map((line) => (JSON.parse(line) as ApiObject).request.uri)).toEqual([
       "/follow-me",
@@ -242,11 +242,11 @@ describe("ggrok requests while the agent runs", () => {
       const status = startLine.includes("/slower ") ? 200 : 418;
       connection.write(`HTTP/1.1 ${status} OK\r\nContent-Length: 2\r\n\r\nok`);
     };
-    const slow = world.visit(world.bytes("GET /slow HTTP/1.1", []));
+    const slow = world.ask(world.bytes("GET /slow HTTP/1.1", []));
     const shown = async (): Promise<unknown> => (await world.api("/api/requests/http?limit=1&path=/slow")).json;
     await expect.poll(shown, { timeout: 20_000 }).toMatchObject({ requests: [{ outcome: "open", response: null }] });
-    await world.visit(world.bytes("GET /slower HTTP/1.1", []));
-    await world.visit(world.bytes("GET /slow-not HTTP/1.1", []));
+    await world.ask(world.bytes("GET /slower HTTP/1.1", []));
+    await world.ask(world.bytes("GET /slow-not HTTP/1.1", []));
     await follower.line(0);
     answer.resolve();
     expect((await slow).status).toBe(418);
@@ -302,7 +302,7 @@ describe("ggrok requests while the agent runs", () => {
 
 describe("ggrok requests beside an agent without a local API", () => {
   it("says who has the exchanges, and shows them when it has ended", async () => {
-    await using world = await ToolsWorld.start();
+    await using world = await InspectorWorld.start();
     world.agent.kill();
     await world.agent.exited;
     await using silent = world.place.ggrok([
@@ -314,7 +314,7 @@ describe("ggrok requests beside an agent without a local API", () => {
     const held = await run(world.place, ["requests"]);
     expect({ code: held.code, stdout: held.stdout }).toEqual({ code: 1, stdout: "" });
     expect(held.stderr).toContain("has no local API to ask (--web-addr false)");
-    await world.visit(world.bytes("GET /unseen HTTP/1.1", []));
+    await world.ask(world.bytes("GET /unseen HTTP/1.1", []));
     silent.kill();
     await silent.exited;
     expect((await run(world.place, ["requests"])).stdout).toMatch(/ GET .* \/unseen$/m);
@@ -323,7 +323,7 @@ describe("ggrok requests beside an agent without a local API", () => {
 
 describe("ggrok requests when no agent runs", () => {
   it("reads what was stored, and sends it to an app that is named", async () => {
-    await using world = await ToolsWorld.start();
+    await using world = await InspectorWorld.start();
     const bytes = world.bytes("POST /stored HTTP/1.1", [`Content-Length: ${BODY.length}`], BODY);
     const { id } = await world.record(bytes, "path=/stored");
     world.agent.kill();
@@ -361,7 +361,7 @@ describe("ggrok requests when no agent runs", () => {
   });
 
   it("is asked by several commands at the same time", async () => {
-    await using world = await ToolsWorld.start();
+    await using world = await InspectorWorld.start();
     const { id } = await world.record(world.bytes("GET /shared HTTP/1.1", []), "path=/shared");
     world.agent.kill();
     await world.agent.exited;
@@ -375,7 +375,7 @@ describe("ggrok requests when no agent runs", () => {
   });
 
   it("says why it cannot be read, and leaves it as it is", async () => {
-    await using world = await ToolsWorld.start();
+    await using world = await InspectorWorld.start();
     await world.record(world.bytes("GET /kept HTTP/1.1", []), "path=/kept");
     world.agent.kill();
     await world.agent.exited;

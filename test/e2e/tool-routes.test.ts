@@ -2,14 +2,14 @@ import { execFile } from "node:child_process";
 import { tmpdir } from "node:os";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ToolsWorld } from "./tools-world.ts";
+import { InspectorWorld } from "./inspector-world.ts";
 
 const run = promisify(execFile);
 
 describe("the tools of the local API", () => {
-  let world: ToolsWorld;
+  let world: InspectorWorld;
   beforeAll(async () => {
-    world = await ToolsWorld.start();
+    world = await InspectorWorld.start();
   });
   afterAll(() => world[Symbol.asyncDispose]());
 
@@ -38,7 +38,7 @@ describe("the tools of the local API", () => {
     expect(byId).toEqual(byFilter);
     expect(byId.log.entries).toHaveLength(1);
     expect((await world.api("/api/requests/har?ids=nope")).json.error_code).toBe("ERR_GGROK_EXCHANGE_UNKNOWN");
-    const { status, json } = await world.api("/api/requests/har", byId);
+    const { status, json } = await world.post("/api/requests/har", byId);
     expect({ status, json }).toEqual({ status: 200, json: { imported: 1, ids: [`${id}~2`], skipped: [] } });
     const imported = await world.exchange("path=/har");
     expect(imported).toMatchObject({ id: `${id}~2`, imported: true, replayable: true });
@@ -49,11 +49,11 @@ describe("the tools of the local API", () => {
   it("refuse what is no HAR, and lose nothing", async () => {
     const { stats } = (await world.api("/api/requests/http?limit=1")).json;
     for (const body of ["{", '{"log":{}}', "[]", '{"log":{"entries":7}}']) {
-      const { status, json } = await world.api("/api/requests/har", body);
+      const { status, json } = await world.post("/api/requests/har", body);
       expect(status).toBe(400);
       expect(json.error_code).toMatch(/^ERR_GGROK_(?:HAR_INVALID|API_REQUEST_INVALID)$/);
     }
-    const partly = await world.api("/api/requests/har", { log: { entries: [{}, 7, null] } });
+    const partly = await world.post("/api/requests/har", { log: { entries: [{}, 7, null] } });
     expect(partly.json).toMatchObject({ imported: 0, skipped: [{ index: 0 }, { index: 1 }, { index: 2 }] });
     expect((await world.api("/api/requests/http?limit=1")).json.stats.count).toBe(stats.count);
   });

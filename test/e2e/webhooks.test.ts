@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RawClient } from "../harness/raw-client.ts";
 import { RawOrigin } from "../harness/raw-origin.ts";
 import { Place } from "./cli-world.ts";
-import { ToolsWorld } from "./tools-world.ts";
+import { InspectorWorld } from "./inspector-world.ts";
 
 const SECRET = "whsec_e2e-stripe";
 
@@ -25,9 +25,9 @@ function lengthOf(body: string | Buffer): string {
 }
 
 describe("webhooks that must be signed", () => {
-  let world: ToolsWorld;
+  let world: InspectorWorld;
   beforeAll(async () => {
-    world = await ToolsWorld.start(["--verify-webhook", `stripe=${SECRET}`]);
+    world = await InspectorWorld.start(["--verify-webhook", `stripe=${SECRET}`]);
   });
   afterAll(() => world[Symbol.asyncDispose]());
 
@@ -35,7 +35,7 @@ describe("webhooks that must be signed", () => {
 
   async function refused(path: string, fields: readonly string[], body: string | Buffer): Promise<void> {
     const before = world.origin.requests.length;
-    const answer = await world.visit(world.bytes(`POST ${path} HTTP/1.1`, fields, body));
+    const answer = await world.ask(world.bytes(`POST ${path} HTTP/1.1`, fields, body));
     expect(answer.status).toBe(401);
     expect(answer.fields.find(([name]) => name.toLowerCase() === "ggrok-error")?.[1]).toBe(
       "ERR_GGROK_VISITOR_SIGNATURE_INVALID",
@@ -47,7 +47,7 @@ describe("webhooks that must be signed", () => {
 
   async function accepted(path: string, fields: readonly string[], body: string | Buffer): Promise<void> {
     const before = world.origin.requests.length;
-    const answer = await world.visit(world.bytes(`POST ${path} HTTP/1.1`, fields, body));
+    const answer = await world.ask(world.bytes(`POST ${path} HTTP/1.1`, fields, body));
     expect(answer.status).toBe(200);
     const request = await world.origin.request(before);
     expect(request.bytes.equals(Buffer.from(body))).toBe(true);
@@ -82,7 +82,7 @@ describe("webhooks that must be signed", () => {
     const before = world.origin.requests.length;
     const chunked = '7\r\n{"id":"\r\n7\r\nevt_1"}\r\n0\r\nX-Sum: 1\r\n\r\n';
     const fields = ["Transfer-Encoding: chunked", "Trailer: X-Sum", stripeField(BODY)];
-    expect((await world.visit(world.bytes("POST /chunks HTTP/1.1", fields, chunked))).status).toBe(200);
+    expect((await world.ask(world.bytes("POST /chunks HTTP/1.1", fields, chunked))).status).toBe(200);
     const request = await world.origin.request(before);
     expect(request.bytes.toString()).toBe(BODY);
     expect(request.trailers).toEqual([["X-Sum", "1"]]);
@@ -92,7 +92,7 @@ describe("webhooks that must be signed", () => {
 
   it("are refused above 10 MiB, announced or not, and the next one works", async () => {
     const before = world.origin.requests.length;
-    const announced = await world.visit(
+    const announced = await world.ask(
       world.bytes("POST /huge HTTP/1.1", ["Content-Length: 10485761", stripeField("")]),
     );
     expect(announced.status).toBe(413);
@@ -166,7 +166,7 @@ describe("webhooks that must be signed", () => {
 
 describe("webhooks whose signature is only reported", () => {
   it("all reach the app, with their verdict, large ones too", async () => {
-    await using world = await ToolsWorld.start([
+    await using world = await InspectorWorld.start([
       "--verify-webhook",
       "github=s3cret",
       "--verify-webhook-mode",

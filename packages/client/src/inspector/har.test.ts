@@ -56,6 +56,17 @@ describe("a HAR file", () => {
     await expectSame(absent, undefined, EMPTY);
   });
 
+  it("takes what was still open when it was exported as over: failed where there was no answer", async () => {
+    const { response: _none, ...waiting } = draftOf(EMPTY, EMPTY, { id: "waiting", outcome: "open" });
+    const store = new MemoryStore();
+    store.append(waiting, none(), []);
+    store.append(draftOf(EMPTY, EMPTY, { id: "answering", outcome: "open" }), none(), []);
+    const imported = new MemoryStore();
+    await importHar(imported, await exportAll(store));
+    expect(imported.get("waiting")).toMatchObject({ outcome: "failed", isReplayable: true });
+    expect(imported.get("answering")).toMatchObject({ outcome: "complete", response: { status: 200 } });
+  });
+
   it("gives back messages of a WebSocket, in the shape browsers write them", async () => {
     const messages: RecordedMessage[] = [
       { n: 1, direction: "in", opcode: "text", size: 2, at: 1_700_000_000_123, data: Buffer.from("hi"), isWhole: true },
