@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { request } from "node:http";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
@@ -471,7 +473,7 @@ it("shows a request that hangs, with its body, and how it ended, while it stays 
   const stalled = send("/stalls");
   const panel = await show(page, "/hang", "Request");
   await panel.getByText("payment.succeeded").waitFor();
-  const row = rowOf(page, "/hang");
+  const row = rowOf(page, "/hang").last();
   expect(await row.locator(".status").textContent()).toBe("…");
   expect(await row.locator(".duration").textContent()).toBe("open");
   await page.getByText("still open").waitFor();
@@ -482,11 +484,24 @@ it("shows a request that hangs, with its body, and how it ended, while it stays 
   expect(await page.evaluate("navigator.clipboard.readText()")).toContain(`--data-raw '${body}'`);
   const half = await show(page, "/stalls", "Response");
   await half.getByText("14 B so far").waitFor();
-  await half.getByText("It is shown when the exchange has ended.").waitFor();
+  await half.getByText("It is shown when it has come to its end.").waitFor();
 
-  await show(page, "/hang", "Response");
+  const { host, port } = new URL(world.tunnelUrl);
+  const upload = request({ host: "127.0.0.1", port, path: "/hang/slow", method: "POST", headers: { host } });
+  upload.write('{"half":');
+  await show(page, "/hang/slow", "Request");
+  await panel.getByText("8 B so far").waitFor();
+  expect(await page.getByRole("button", { name: "Replay", exact: true }).isEnabled()).toBe(false);
+  upload.end('"and half"}');
+  await panel.getByText("and half").waitFor();
+  expect(await page.getByRole("button", { name: "Replay", exact: true }).isEnabled()).toBe(true);
+
+  await row.click();
+  await page.getByRole("tab", { name: "Response" }).click();
   await panel.getByText("No answer yet.").waitFor();
+  const uploaded = once(upload, "response");
   await send("/release");
+  for await (const chunk of (await uploaded)[0]) expect(String(chunk)).toContain("late");
   expect((await answered).status).toBe(200);
   expect((await stalled).text).toBe("the first half");
   await panel.getByText("late").waitFor();

@@ -1,4 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
+import { unlink } from "node:fs";
 import { join } from "node:path";
 import { BodySpool } from "./body-spool.ts";
 import type { BodyFile } from "./exchange-record.ts";
@@ -28,6 +29,9 @@ export interface CollectedBody {
   readonly content: Buffer | BodyFile | undefined;
 }
 
+/** Hears what has been collected; undefined: the body was lost. */
+export type OnCollected = (body: CollectedBody | undefined) => void;
+
 /** Gathers one body as it passes. */
 export class BodyCollector {
   size = 0;
@@ -37,6 +41,9 @@ export class BodyCollector {
   #more: Buffer[] | undefined;
   #hash: Hash | undefined;
   #spool: BodySpool | undefined;
+  /** Who waits for the end of the file. */
+  #waiting: OnCollected[] | undefined;
+  #inFile: CollectedBody | undefined;
   #heldBytes = 0;
   #isKept = true;
   #mustStayInMemory = false;
@@ -102,23 +109,32 @@ export class BodyCollector {
     this.#release();
     this.#spool?.giveUp();
     this.#spool = undefined;
+    if (this.#inFile?.content !== undefined && "file" in this.#inFile.content)
+      unlink(this.#inFile.content.file, ignore);
   }
 
-  /** What there is before the end; what lies in a file is not to be had yet. */
+  /** What there is before the end; what lies in a file is to be had when that is whole. */
   get soFar(): CollectedBody {
     const { size } = this;
+    if (this.#inFile !== undefined) return this.#inFile;
     if (!this.#isKept || this.#spool !== undefined) return { size, sha256: "", content: undefined };
     return { size, sha256: undefined, content: this.#join() };
   }
 
-  /** Nothing follows. `onDone` may be called at once; undefined: the body was lost. */
-  finish(onDone: (body: CollectedBody | undefined) => void): void {
+  /** Nothing follows. `onDone` may be called at once. A body that goes to a file may be finished more than once. */
+  finish(onDone: OnCollected): void {
     const { size } = this;
-    const spool = this.#spool;
-    if (spool !== undefined) {
-      const sha256 = this.#hash?.digest("hex");
-      this.#spool = undefined;
-      spool.end((isWhole) => onDone(isWhole ? { size, sha256, content: { file: spool.path, size } } : undefined));
+    if (this.#waiting !== undefined) {
+      this.#waiting.push(onDone);
+      return;
+    }
+    if (this.#inFile !== undefined) {
+      onDone(this.#inFile);
+      return;
+    }
+    if (this.#spool !== undefined) {
+      this.#waiting = [onDone];
+      this.#endSpool(this.#spool);
       return;
     }
     const content = this.#isKept ? this.#join() : undefined;
@@ -146,6 +162,18 @@ export class BodyCollector {
     this.#more = undefined;
   }
 
+  #endSpool(spool: BodySpool): void {
+    const { size } = this;
+    const sha256 = this.#hash?.digest("hex");
+    spool.end((isWhole) => {
+      const waiting = this.#waiting ?? [];
+      this.#waiting = undefined;
+      this.#spool = undefined;
+      if (isWhole) this.#inFile = { size, sha256, content: { file: spool.path, size } };
+      for (const onDone of waiting) onDone(this.#inFile);
+    });
+  }
+
   #join(): Buffer {
     const first = this.#first ?? EMPTY;
     if (this.#more === undefined) return first;
@@ -166,3 +194,5 @@ export class BodyCollector {
 function unpinned(chunk: Buffer): Buffer {
   return chunk.buffer.byteLength > chunk.length * 4 ? Buffer.from(chunk) : chunk;
 }
+
+function ignore(): void {}

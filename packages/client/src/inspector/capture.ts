@@ -122,8 +122,15 @@ export class Capture implements ExchangeTap {
 
   onRequestEnd(): void {
     this.#isRequestWhole = true;
-    // It was shown as far as it had come, and the answer may be long in coming.
-    if (this.stored !== undefined && !this.#isDropped) this.#sink.onOpen(this);
+    if (this.#isDropped) return;
+    if (this.#request?.isSpooled !== true) {
+      this.#showAgain();
+      return;
+    }
+    this.#request.finish((body) => {
+      if (body === undefined) this.drop();
+      else this.#showAgain();
+    });
   }
 
   onInformational(status: number, reason: string, fields: HeaderPairs): void {
@@ -253,6 +260,11 @@ export class Capture implements ExchangeTap {
       }
     }
     if (!collector.push(chunk)) this.drop();
+  }
+
+  /** What goes on was shown as far as it had come. */
+  #showAgain(): void {
+    if (this.stored !== undefined && !this.#isDropped && !this.hasEnded) this.#sink.onOpen(this);
   }
 
   #keepOpenBodies(): DraftBodies {

@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -162,6 +162,47 @@ describe("Recorder", () => {
     expect(await store.list({ limit: 9 })).toEqual(others);
     expect(others.every(({ outcome, messages }) => outcome === "complete" && messages === 0)).toBe(true);
     recorder.close();
+  });
+
+  it("has a large body in its file as soon as that is whole, and leaves none behind that is not wanted", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ggrok-recorder-"));
+    const store = new SqliteStore({ database: DatabaseSync, path: join(folder, "a.db") });
+    const verify = (_record: DraftRecord, body: Buffer) => ({
+      provider: "test",
+      verdict: "valid" as const,
+      reason: `${body.length} bytes`,
+    });
+    const recorder = new Recorder({
+      store,
+      urlOf: () => undefined,
+      verifierOf: () => verify,
+      shownAfterMs: 0,
+      heldBytesMax: 2_000_000,
+    });
+    const openTap = recorder.openTap("web");
+    const [kept, deleted, dropped] = ["kept", "deleted", "dropped"].map((id) => openTap(headOf(id)));
+    for (const tap of [kept, deleted, dropped]) {
+      tap?.onRequestData(Buffer.alloc(300_000, 65));
+      tap?.onRequestEnd();
+    }
+    const isThere = (id: string) => store.get(id)?.request.body.isStored;
+    await expect.poll(() => ["kept", "deleted", "dropped"].map(isThere)).toEqual([true, true, true]);
+    expect(store.get("kept")).toMatchObject({ outcome: "open", isReplayable: true });
+    expect(await store.body("kept", "request")).toEqual(Buffer.alloc(300_000, 65));
+    expect(store.get("kept")?.request.body.sha256).toBe(hash("sha256", Buffer.alloc(300_000, 65)));
+    store.delete("deleted");
+    dropped?.onResponseData(Buffer.alloc(2_000_001));
+    await expect.poll(() => readdirSync(store.bodyFolder)).toHaveLength(1);
+    for (const tap of [kept, deleted, dropped]) tap?.onEnd(WELL);
+    await expect.poll(() => store.get("kept")?.outcome).toBe("complete");
+    expect(store.get("kept")?.signature?.reason).toBe("300000 bytes");
+    expect(await store.body("kept", "request")).toEqual(Buffer.alloc(300_000, 65));
+    expect(store.stats()).toMatchObject({ count: 1, dropped: 1 });
+    expect(readdirSync(store.bodyFolder)).toHaveLength(1);
+    expect(recorder.bodies.ledger.heldBytes).toBe(0);
+    recorder.close();
+    store.close();
+    rmSync(folder, { recursive: true });
   });
 
   it("shows nothing as ended before its file is written", async () => {

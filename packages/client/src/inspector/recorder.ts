@@ -214,5 +214,11 @@ function signedBody({ request }: DraftRecord, body: DraftBodies["request"]): Buf
   if (request.body.isRedacted === true || request.fields.includes(REDACTED)) return undefined;
   if (request.body.size === 0) return EMPTY;
   if (Buffer.isBuffer(body)) return body;
-  return body !== undefined && body.size <= WEBHOOK_BODY_BYTES_MAX ? readFileSync(body.file) : undefined;
+  if (body === undefined || body.size > WEBHOOK_BODY_BYTES_MAX) return undefined;
+  try {
+    return readFileSync(body.file);
+  } catch {
+    // The exchange was deleted while it went on.
+    return undefined;
+  }
 }

@@ -98,7 +98,7 @@ export function BodyView(o: {
 function whyNotStored({ kind, outcome, imported }: Exchange, body: BodyFacts): string {
   if (body.redacted) return "Redacted: only the size is kept.";
   if (kind === "websocket" || kind === "upgrade") return "Bytes of an upgraded connection are counted, not kept.";
-  if (outcome === "open") return "It is shown when the exchange has ended.";
+  if (outcome === "open") return "It is shown when it has come to its end.";
   if (body.sha256 === "")
     return imported ? "The HAR does not have it." : "Not kept: the agent ended before it was whole.";
   return `Too large to be kept: ${formatBytes(body.size)}, SHA-256 ${body.sha256}`;

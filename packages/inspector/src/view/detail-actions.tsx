@@ -14,7 +14,7 @@ const COPY_FORMS: readonly { readonly form: CopyForm; readonly label: string }[]
 
 function whyNotReplayable({ kind, outcome, request: { body } }: Exchange): string {
   if (kind === "websocket" || kind === "upgrade") return "It changed the protocol: it cannot be replayed";
-  if (outcome === "open") return "Its body is not there yet: it can be replayed when the exchange has ended";
+  if (outcome === "open") return "The request's body is not there yet: it can be replayed when it is";
   return `The request's body is not stored${body.stored ? " as it came" : ""}: it cannot be replayed`;
 }
 

@@ -20,7 +20,7 @@ export function Detail(): JSX.Element {
   const id = page.selectedId.value;
   const row = page.selected.value;
   // A head and an answer may still be on their way, and an open exchange grows.
-  const stage = row === undefined ? "" : `${row.outcome} ${row.response?.status_code ?? ""}`;
+  const stage = row === undefined ? "" : stageOf(row);
   const loaded = useLoaded(id === undefined ? undefined : `${id} ${stage}`, (signal) =>
     page.api.exchange(id ?? "", signal),
   );
@@ -41,6 +41,10 @@ export function Detail(): JSX.Element {
     );
   }
   return <p class="nothing">Loading</p>;
+}
+
+function stageOf({ outcome, request, response }: Summary): string {
+  return `${outcome} ${request.body.size} ${request.body.partial} ${request.body.stored} ${response?.status_code ?? ""}`;
 }
 
 function EmptyDetail(): JSX.Element {
