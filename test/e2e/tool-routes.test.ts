@@ -46,6 +46,19 @@ describe("the tools of the local API", () => {
     expect(replay.replays[0].status_code).toBe(200);
   });
 
+  it("name a file for a body that is not stored, rather than an address that has none", async () => {
+    const { json: har } = await world.api(`/api/requests/har?ids=${(await world.exchange("path=/har")).id}`);
+    const [entry] = har.log.entries;
+    const request = { ...entry.request, method: "POST", url: "http://a.example/absent", bodySize: 70_000 };
+    const absent = { ...entry, request, _ggrok: undefined };
+    const { json } = await world.post("/api/requests/har", { log: { entries: [absent] } });
+    const [id] = json.ids;
+    const copy = async (form: string): Promise<string> => (await world.api(`/api/requests/http/${id}/${form}`)).text;
+    expect(await copy("curl")).toContain(`--data-binary @${id}-request`);
+    expect(await copy("httpie")).toContain(`< ${id}-request`);
+    for (const form of ["curl", "fetch", "httpie"]) expect(await copy(form)).not.toContain("request-body");
+  });
+
   it("refuse what is no HAR, and lose nothing", async () => {
     const { stats } = (await world.api("/api/requests/http?limit=1")).json;
     for (const body of ["{", '{"log":{}}', "[]", '{"log":{"entries":7}}']) {

@@ -91,8 +91,9 @@ async function toPortable(
   origin: string | undefined,
 ): Promise<PortableRequest> {
   const file = `${record.id.replace(/[^A-Za-z0-9._~-]/g, "_").slice(0, 64)}-request`;
-  const url =
-    origin === undefined ? undefined : `${origin}${EXCHANGES_PATH}/${encodeURIComponent(record.id)}/request-body`;
+  // What is not stored nobody can load from here: an answer that says so would be sent in its place.
+  const isThere = origin !== undefined && record.request.body.isStored;
+  const url = isThere ? `${origin}${EXCHANGES_PATH}/${encodeURIComponent(record.id)}/request-body` : undefined;
   return portRequest(record, await store.body(record.id, "request"), { file, ...(url !== undefined && { url }) });
 }
 
