@@ -6,7 +6,7 @@ export type HeaderPairs = readonly string[];
 
 /** How an exchange ended. */
 export const Outcome = {
-  /** Not ended yet: a WebSocket, an event stream or another upgraded connection is recorded from its head on. */
+  /** Not ended yet: a WebSocket, an event stream or another upgraded connection from its head on, others after a second. */
   Open: "open",
   /** The answer went out whole. */
   Complete: "complete",
