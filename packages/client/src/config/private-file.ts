@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import { makePrivateFolder } from "./private-folder.ts";
 import { configError } from "./values.ts";
 
 /**
@@ -9,7 +10,7 @@ import { configError } from "./values.ts";
  */
 export function writePrivateFile(path: string, content: string): void {
   const dir = dirname(path);
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makePrivateFolder(dir);
   const temporary = `${path}.${randomBytes(6).toString("hex")}`;
   const handle = openSync(temporary, "wx", 0o600);
   try {

@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, rmSync, unlink } from "node:fs";
+import { readdirSync, rmSync, unlink } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { makePrivateFolder } from "../config/private-folder.ts";
 import type { BodyFile, DraftBodies } from "./exchange-record.ts";
 
 /** The folder of large bodies beside a history. Who writes them hands them over by name. */
@@ -9,7 +10,7 @@ export class BodyFiles {
 
   constructor(folder: string) {
     this.folder = folder;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makePrivateFolder(folder);
   }
 
   /** @returns undefined where someone has removed it by hand */

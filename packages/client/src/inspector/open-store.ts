@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, renameSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
 import { GgrokError } from "@ggrok/protocol";
+import { makePrivateFolder } from "../config/private-folder.ts";
 import type { ExchangeStore, StoreQuota } from "./exchange-store.ts";
 import { INSPECTOR_LIMITS } from "./limits.ts";
 import { MemoryStore } from "./memory-store.ts";
@@ -66,7 +67,7 @@ export async function openStore(o: OpenStoreOptions): Promise<OpenedStore> {
   const database = await (o.loadDatabase ?? loadDatabase)();
   if (database === undefined) return inMemory("this Node has no SQLite");
   try {
-    mkdirSync(inspectorFolder(o.stateDir), { recursive: true, mode: 0o700 });
+    makePrivateFolder(inspectorFolder(o.stateDir));
     for (const key of keys) {
       const store = await takeFile(o, database, key);
       if (store === undefined) continue;

@@ -362,6 +362,12 @@ describe("openStore", () => {
     expect(readFileSync(path).equals(before)).toBe(true);
   });
 
+  it("records in memory where no folder can be made at all", async () => {
+    const { store, notices } = await openIn("/proc/nothing-can-be-made-here");
+    expect(store.kind).toBe("memory");
+    expect(notices[0]).toMatch(/^exchanges are recorded in memory only: E\w+/);
+  });
+
   it("records in memory where there is no SQLite or no folder, and says so", async () => {
     const notices: string[] = [];
     const onNotice = (text: string): number => notices.push(text);
