@@ -70,6 +70,8 @@ export const LIMITS = {
   SEND_FRESH_BYTES: 64 * KIB,
   /** ACK is sent for each so many bytes received, and with each PING and PONG. */
   ACK_BYTES: 64 * KIB,
+  /** And for each so many messages: small ones would be held for seconds, grow old, and wait for a full collection. */
+  ACK_MESSAGES: 32,
   /** Above this much unacknowledged a session cannot be resumed. */
   RETRANSMIT_BYTES_MAX: 16 * MIB,
   /** Legal but useless frames in one window of time before the session is ended. */

@@ -57,6 +57,7 @@ export class FrameReceiver {
   readonly #pings = new FloodGuard(LIMITS.PINGS_PER_SECOND_MAX, 1_000);
   #messages = 0;
   #unackedBytes = 0;
+  #unackedMessages = 0;
   #lastRemoteId = 0;
   #headsInMessage: Stream[] = [];
 
@@ -82,6 +83,7 @@ export class FrameReceiver {
     const { roundTrip, outbox } = this.#session;
     this.#messages += 1;
     this.#unackedBytes += message.length;
+    this.#unackedMessages += 1;
     roundTrip.moved(message.length);
     const before = this.window.received;
     decodeMessage(message, this.#onFrame);
@@ -91,7 +93,7 @@ export class FrameReceiver {
       this.window.measure(bytes, now, roundTrip.shortestMs);
       if (this.window.isDue && this.window.grant(roundTrip.shortestMs)) outbox.scheduleSessionWindow();
     }
-    if (this.#unackedBytes >= LIMITS.ACK_BYTES) this.#ack();
+    if (this.#unackedBytes >= LIMITS.ACK_BYTES || this.#unackedMessages >= LIMITS.ACK_MESSAGES) this.#ack();
     if (this.#headsInMessage.length > 0) {
       const streams = this.#headsInMessage;
       this.#headsInMessage = [];
@@ -101,6 +103,7 @@ export class FrameReceiver {
 
   #ack(): void {
     this.#unackedBytes = 0;
+    this.#unackedMessages = 0;
     this.#session.outbox.scheduleAck();
   }
 

@@ -103,6 +103,27 @@ describe("a session whose link breaks", () => {
     expect(cut.opened).toBe(4);
   }, 60_000);
 
+  it("holds few small messages, however slowly they come", async () => {
+    let ended = 0;
+    const pair = createPair({
+      onStream: (stream) => {
+        stream.sendHead(OK);
+        stream.end();
+        ended += 1;
+      },
+    });
+    let most = 0;
+    for (let i = 1; i <= 500; i += 1) {
+      pair.relay.open(requestHead(), new Collector(), { fin: true });
+      await turns(() => ended === i);
+      most = Math.max(most, pair.relay.retainedBytes);
+    }
+    // A request's head takes some hundred bytes; without a bound by messages 64 KiB of them are held.
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThan(8_192);
+    expect(pair.relay.state).toBe("open");
+  });
+
   it("keeps what a peer that never acknowledges forces it to keep within its bound, then gives resuming up", async () => {
     const pair = createPair({
       onStream: (stream) => {
