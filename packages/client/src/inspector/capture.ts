@@ -18,6 +18,7 @@ import { INSPECTOR_LIMITS } from "./limits.ts";
 import { MessageLog } from "./message-log.ts";
 import { EMPTY_BODY, type KeptBody, keepBody } from "./recorded-body.ts";
 import type { Redactor } from "./redact.ts";
+import type { Unseen } from "./unseen.ts";
 import { WebSocketReader } from "./websocket-reader.ts";
 
 const NONE: HeaderPairs = [];
@@ -42,10 +43,11 @@ export interface CaptureSink {
  * One exchange as it passes: takes note and lets everything by. What costs time happens after the end, or in the recorder's own
  * turn.
  */
-export class Capture implements ExchangeTap {
+export class Capture implements ExchangeTap, Unseen {
   readonly tunnel: string;
   /** Under what the store has it, once it is there. */
   stored: { readonly id: string; readonly seq: number } | undefined;
+  unseenSlot = -1;
   readonly #sink: CaptureSink;
   readonly #head: HttpOpenHead;
   readonly #receivedAt = Date.now();

@@ -9,6 +9,7 @@ import { INSPECTOR_LIMITS } from "./limits.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
 import { REDACTED, Redactor } from "./redact.ts";
 import { TimeSlice } from "./time-slice.ts";
+import { UnseenList } from "./unseen.ts";
 
 const EMPTY = Buffer.alloc(0);
 
@@ -42,8 +43,8 @@ export class Recorder implements CaptureSink {
   readonly #verifierOf: VerifierOf | undefined;
   /** Long exchanges with messages that have not been handed on. */
   readonly #withMessages = new Set<Capture>();
-  /** Exchanges nobody can see yet, oldest first: a handler that hangs is what one wants to look at. */
-  readonly #unseen = new Set<Capture>();
+  /** Exchanges nobody can see yet: a handler that hangs is what one wants to look at. */
+  readonly #unseen = new UnseenList<Capture>();
   readonly #shownAfterMs: number;
   #showing: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -94,7 +95,7 @@ export class Recorder implements CaptureSink {
   }
 
   onOpen(capture: Capture): void {
-    this.#unseen.delete(capture);
+    this.#unseen.remove(capture);
     const bodies = capture.keepBodies();
     const draft = this.#describe(capture);
     if (capture.stored !== undefined) {
@@ -119,7 +120,7 @@ export class Recorder implements CaptureSink {
   }
 
   onRecord(capture: Capture): void {
-    this.#unseen.delete(capture);
+    this.#unseen.remove(capture);
     const { stored } = capture;
     if (stored === undefined) {
       this.#store.take({ bytes: capture.bodyBytes, describe: () => this.#describeEnded(capture) });
@@ -140,7 +141,7 @@ export class Recorder implements CaptureSink {
 
   #forget(capture: Capture): void {
     if (this.#replays.size > 0) this.#replays.delete(capture.id);
-    this.#unseen.delete(capture);
+    this.#unseen.remove(capture);
     this.#withMessages.delete(capture);
   }
 
@@ -151,16 +152,16 @@ export class Recorder implements CaptureSink {
 
   #showUnseen(): void {
     this.#showing = undefined;
-    const due = performance.now() - this.#shownAfterMs;
+    const latest = performance.now() - this.#shownAfterMs;
+    const due = this.#unseen.all().filter(({ startedAt }) => startedAt <= latest);
     const slice = new TimeSlice();
-    for (const capture of this.#unseen) {
-      if (capture.startedAt > due) break;
+    for (const capture of due.sort((a, b) => a.startedAt - b.startedAt)) {
       // Bodies are copied and digested: those of many at once would keep the tunnels waiting.
       if (slice.isOver) {
         this.#showLater(0);
         return;
       }
-      if (capture.hasEnded) this.#unseen.delete(capture);
+      if (capture.hasEnded) this.#unseen.remove(capture);
       else this.onOpen(capture);
     }
     if (this.#unseen.size > 0) this.#showLater(this.#shownAfterMs / 2);
