@@ -477,7 +477,7 @@ it("shows a request that hangs, with its body, and how it ended, while it stays 
   expect(await row.locator(".status").textContent()).toBe("…");
   expect(await row.locator(".duration").textContent()).toBe("open");
   await page.getByText("still open").waitFor();
-  expect(await page.getByRole("button", { name: "Replay", exact: true }).isEnabled()).toBe(true);
+  await page.getByRole("button", { name: "Replay", exact: true, disabled: false }).waitFor();
   await page.getByText("Copy as").click();
   await page.getByRole("button", { name: "curl" }).click();
   await page.getByText("Copied as curl").waitFor();
@@ -491,10 +491,10 @@ it("shows a request that hangs, with its body, and how it ended, while it stays 
   upload.write('{"half":');
   await show(page, "/hang/slow", "Request");
   await panel.getByText("8 B so far").waitFor();
-  expect(await page.getByRole("button", { name: "Replay", exact: true }).isEnabled()).toBe(false);
+  await page.getByRole("button", { name: "Replay", exact: true, disabled: true }).waitFor();
   upload.end('"and half"}');
   await panel.getByText("and half").waitFor();
-  expect(await page.getByRole("button", { name: "Replay", exact: true }).isEnabled()).toBe(true);
+  await page.getByRole("button", { name: "Replay", exact: true, disabled: false }).waitFor();
 
   await row.click();
   await page.getByRole("tab", { name: "Response" }).click();
