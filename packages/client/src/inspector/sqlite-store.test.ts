@@ -210,6 +210,20 @@ describe("SqliteStore on its file", () => {
     expect(problems).toHaveLength(1);
   });
 
+  it("goes on when it was cleared though a batch failed before all of it had been looked at", async () => {
+    const path = join(newFolder(), "history.db");
+    const problems: string[] = [];
+    const store = openFile(path, { pagesMax: 12, onProblem: (problem) => problems.push(problem) });
+    const body = { request: Buffer.alloc(200_000), response: undefined };
+    for (let i = 0; i < 8; i++) store.append(draftOf(`big${i}`), body, []);
+    await expect.poll(() => problems.length, { timeout: 8_000 }).toBe(1);
+    store.clear();
+    store.append(draftOf("after"), NO_BODIES, []);
+    await untilWritten(path, store);
+    expect(store.stats()).toMatchObject({ count: 1, isRecording: true });
+    expect(problems).toHaveLength(1);
+  });
+
   it("goes on while somebody else holds the file, shows what waits, and writes it later", async () => {
     const path = join(newFolder(), "history.db");
     const store = openFile(path);

@@ -107,17 +107,17 @@ function runWriter(): void {
   const removeExchanges = db.prepare("DELETE FROM exchanges WHERE seq BETWEEN ? AND ?");
   const removeMessages = db.prepare("DELETE FROM messages WHERE seq BETWEEN ? AND ?");
 
-  const known: { bytes: Uint8Array<SharedArrayBuffer>; rows: Float64Array<SharedArrayBuffer> }[] = [];
-  let copy = Buffer.alloc(0);
+  const known: BatchSlab["shared"][] = [];
+  /** Before anything can fail: the memory of a slab is passed on only once. */
+  const learn = ({ id, shared }: BatchSlab): void => {
+    if (id >= 0 && shared !== undefined) known[id] = shared;
+  };
 
   const writeRows = ({ id, used, rowsUsed, shared }: BatchSlab): void => {
-    const slab = shared === undefined ? known[id] : { bytes: new Uint8Array(shared.bytes), rows: shared.rows };
+    const slab = id < 0 ? shared : known[id];
     if (slab === undefined) throw new Error(`unknown slab ${id}`);
-    if (id >= 0) known[id] = slab;
-    // SQLite is given memory of this thread alone. It is used again and again: new memory for each batch sets off the collector.
-    if (id < 0) copy = Buffer.alloc(0);
-    if (copy.length < used) copy = Buffer.allocUnsafeSlow(Math.max(used, id < 0 ? 0 : slab.bytes.length));
-    copy.set(slab.bytes.subarray(0, used));
+    // SQLite is given memory of this thread alone.
+    const copy = Buffer.from(new Uint8Array(slab.bytes, 0, used));
     const { rows } = slab;
     // Read one by one: this runs for every exchange, and a list of what a row has would cost more than writing it.
     let [at, i] = [0, 0];
@@ -173,6 +173,7 @@ function runWriter(): void {
       return;
     }
     const done: { number: number; problem?: string } = { number: batch.number };
+    for (const slab of batch.slabs) learn(slab);
     try {
       db.exec("BEGIN IMMEDIATE");
       apply(batch);
