@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { Secret } from "../observability/secret.ts";
+import { FULL_GRANT } from "../store/grant.ts";
 import { MemoryStore } from "../store/memory.ts";
 import { Authenticator, type AuthOutcome } from "./authenticator.ts";
+import { digestToken, tokenId } from "./token.ts";
 import { TokenBook } from "./token-book.ts";
 
 interface Setup {
@@ -50,6 +52,20 @@ describe("without tokens", () => {
   it("takes agents from loopback", () => {
     expect(ask({})).toEqual({ isAllowed: true, principal: undefined });
     expect(ask({}, [], "::ffff:127.0.0.1").isAllowed).toBe(true);
+  });
+  it("knows the first token of the store at once, from any address, and wants one from then on", () => {
+    const store = new MemoryStore();
+    let revision = 0;
+    store.revision = () => revision;
+    const book = new TokenBook({ tokens: [], adminToken: undefined, store, now: Date.now });
+    const authenticator = new Authenticator({ tokens: book, allowAnonymous: false });
+    const digest = digestToken("first");
+    const times = { createdAt: 0, expiresAt: undefined, lastUsedAt: undefined };
+    store.addToken({ id: tokenId(digest), name: "first", digest, grant: FULL_GRANT, ...times });
+    revision += 1;
+    const remote = { rawHeaders: ["Authorization", "Bearer first"], remoteAddress: "203.0.113.9" };
+    expect(authenticator.admit(remote).isAllowed).toBe(true);
+    expect(authenticator.admit({ rawHeaders: [], remoteAddress: "127.0.0.1" }).isAllowed).toBe(false);
   });
   it("refuses other addresses", () => {
     expect(ask({}, [], "192.168.1.7").isAllowed).toBe(false);

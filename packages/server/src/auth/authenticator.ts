@@ -44,6 +44,9 @@ export class Authenticator {
   /** Decides whether an agent or a connector may upgrade its connection. */
   admit(credentials: Credentials): AuthOutcome {
     const fields = fieldsNamed(credentials.rawHeaders, "authorization");
+    const token = bearerOf(fields);
+    // Looked up first: it may be the store's first one, made a moment ago, after which agents need one.
+    const principal = token === undefined ? undefined : this.authenticate(token);
     if (!this.#tokens.hasAgentTokens)
       return this.#allowAnonymous ? { isAllowed: true, principal: undefined } : admitLocal(credentials);
     if (fields.length === 0) {
@@ -51,9 +54,7 @@ export class Authenticator {
         ? { isAllowed: true, principal: undefined }
         : refuse("this relay takes agents with a token only");
     }
-    const token = bearerOf(fields);
     if (token === undefined) return refuse("the token must come in exactly one field: Authorization: Bearer TOKEN");
-    const principal = this.authenticate(token);
     if (principal === undefined) return refuse("this relay does not know the token");
     return principal.may("bind") || principal.may("connect")
       ? { isAllowed: true, principal }

@@ -83,6 +83,19 @@ describe("changes of the store", () => {
     book.refresh();
     expect([book.find("bob")?.label, book.hasAgentTokens, book.hasAdminTokens]).toEqual(["bob", true, false]);
   });
+  it("are looked for at once when a token is not known, in case it was made a moment ago", () => {
+    const { store, book } = setup();
+    store.addToken(record("bob"));
+    store.count += 1;
+    expect([book.find("eve"), book.find("bob")?.label]).toEqual([undefined, "bob"]);
+  });
+  it("that cannot be read leave an unknown token unknown, and known ones known", () => {
+    const { store, book } = setup([record("alice")]);
+    store.revision = () => {
+      throw new Error("disk I/O error");
+    };
+    expect([book.find("bob"), book.find("alice")?.label]).toEqual([undefined, "alice"]);
+  });
   it("by this process are taken over by reload", () => {
     const { store, book, gone } = setup([record("bob")]);
     const bob = book.find("bob");

@@ -65,7 +65,7 @@ export class TokenBook {
 
   /** Whom a token stands for; undefined when it is unknown, revoked or expired. */
   find(token: string): Principal | undefined {
-    const found = findByToken(this.#all(), token);
+    const found = findByToken(this.#all(), token) ?? this.#findNew(token);
     if (found === undefined) return undefined;
     const { record, principal } = found;
     if (record !== undefined && hasRunOut(record, this.#now())) return undefined;
@@ -99,6 +99,18 @@ export class TokenBook {
     const uses = new Map(this.#uses);
     this.#uses.clear();
     this.#store.touchTokens(uses);
+  }
+
+  /** A token that an operator's command has made since the last look. */
+  #findNew(token: string): KnownToken | undefined {
+    const revision = this.#revision;
+    try {
+      this.refresh();
+    } catch {
+      // The regular look meets the same failure and logs it.
+      return undefined;
+    }
+    return this.#revision === revision ? undefined : findByToken(this.#all(), token);
   }
 
   #read(): void {
