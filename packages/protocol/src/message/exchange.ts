@@ -47,25 +47,23 @@ export interface ResponseHead {
   fields: HeaderList;
 }
 
-const bindNumber = z.int().min(0).max(0xffff_ffff);
-const requestId = z.string().min(1).max(128);
-const meta = z.custom<OpenMeta | undefined>(isMeta).optional();
-// One check for the whole list: zod makes an object for each element of an array, half the cost of a head.
-const fieldList = z.custom<string[]>(isTextList);
-
+// Only shapes: each check inside a schema costs objects for every head, and the content is looked at below anyway.
 const httpTuple = z.tuple([
   z.enum(["http", "upgrade"]),
-  bindNumber,
-  requestId,
+  z.number(),
+  z.string(),
   z.string(),
   z.string(),
   z.enum(["1.0", "1.1"]),
-  fieldList,
-  meta,
+  z.unknown(),
+  z.unknown().optional(),
 ]);
-const tcpTuple = z.tuple([z.literal("tcp"), z.union([bindNumber, z.string().min(1).max(255)]), requestId, meta]);
-const responseTuple = z.tuple([z.int().min(100).max(999), z.string(), fieldList]);
-const trailersTuple = z.tuple([fieldList]);
+const tcpTuple = z.tuple([z.literal("tcp"), z.union([z.number(), z.string()]), z.string(), z.unknown().optional()]);
+const responseTuple = z.tuple([z.number(), z.string(), z.unknown()]);
+const trailersTuple = z.tuple([z.unknown()]);
+
+const REQUEST_ID_CHARACTERS_MAX = 128;
+const NAME_CHARACTERS_MAX = 255;
 
 /** The JSON tuple of an OPEN head. */
 export function openTuple(head: OpenHead): unknown[] {
@@ -79,24 +77,32 @@ export function openTuple(head: OpenHead): unknown[] {
 
 /** Validates the tuple of an OPEN head. @throws GgrokError violation for its shape, head-invalid for its content */
 export function parseOpenTuple(value: unknown): OpenHead {
-  if (Array.isArray(value) && value[0] === "tcp") {
-    const tcp = tcpTuple.safeParse(value);
-    if (!tcp.success) throw malformed("OPEN head");
-    const [kind, bind, id, facts] = tcp.data;
-    checkValue(id, "request id");
-    return { kind, bind, requestId: id, ...(facts !== undefined && { meta: facts }) };
-  }
+  if (Array.isArray(value) && value[0] === "tcp") return parseTcpTuple(value);
   const http = httpTuple.safeParse(value);
   if (!http.success) throw malformed("OPEN head");
-  const [kind, bind, id, method, target, version, fields, facts] = http.data;
+  const [kind, bind, requestId, method, target, version, fields, meta] = http.data;
+  if (!isBindNumber(bind) || !isRequestId(requestId) || !isTextList(fields) || !isMeta(meta))
+    throw malformed("OPEN head");
   if (method.length > 64 || !isToken(method)) throw invalid("the method is not a token");
   if (target.length > LIMITS.TARGET_BYTES_MAX) {
     throw invalid(`the target has ${target.length} bytes, ${LIMITS.TARGET_BYTES_MAX} are allowed`);
   }
   if (!isTarget(target)) throw invalid("the target has a character no target can carry");
-  checkValue(id, "request id");
+  checkValue(requestId, "request id");
   validateFields(fields);
-  return { kind, bind, requestId: id, method, target, version, fields, ...(facts !== undefined && { meta: facts }) };
+  return meta === undefined
+    ? { kind, bind, requestId, method, target, version, fields }
+    : { kind, bind, requestId, method, target, version, fields, meta };
+}
+
+function parseTcpTuple(value: unknown): TcpOpenHead {
+  const tcp = tcpTuple.safeParse(value);
+  if (!tcp.success) throw malformed("OPEN head");
+  const [kind, bind, requestId, meta] = tcp.data;
+  const isNamed = typeof bind === "string" ? isShortText(bind, NAME_CHARACTERS_MAX) : isBindNumber(bind);
+  if (!isNamed || !isRequestId(requestId) || !isMeta(meta)) throw malformed("OPEN head");
+  checkValue(requestId, "request id");
+  return meta === undefined ? { kind, bind, requestId } : { kind, bind, requestId, meta };
 }
 
 /** Validates the tuple of a HEAD. */
@@ -104,6 +110,7 @@ export function parseResponseTuple(value: unknown): ResponseHead {
   const parsed = responseTuple.safeParse(value);
   if (!parsed.success) throw malformed("HEAD");
   const [status, reason, fields] = parsed.data;
+  if (!Number.isInteger(status) || status < 100 || status > 999 || !isTextList(fields)) throw malformed("HEAD");
   checkValue(reason, "reason");
   validateFields(fields);
   return { status, reason, fields };
@@ -112,20 +119,32 @@ export function parseResponseTuple(value: unknown): ResponseHead {
 /** Validates the tuple of TRAILERS. */
 export function parseTrailersTuple(value: unknown): HeaderList {
   const parsed = trailersTuple.safeParse(value);
-  if (!parsed.success) throw malformed("TRAILERS");
+  if (!parsed.success || !isTextList(parsed.data[0])) throw malformed("TRAILERS");
   const [fields] = parsed.data;
   validateFields(fields);
   return fields;
 }
 
-function isTextList(value: unknown): boolean {
+function isBindNumber(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+}
+
+function isRequestId(text: string): boolean {
+  return isShortText(text, REQUEST_ID_CHARACTERS_MAX);
+}
+
+function isShortText(text: string, max: number): boolean {
+  return text.length > 0 && text.length <= max;
+}
+
+function isTextList(value: unknown): value is string[] {
   if (!Array.isArray(value)) return false;
   for (const item of value) if (typeof item !== "string") return false;
   return true;
 }
 
-function isMeta(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function isMeta(value: unknown): value is OpenMeta | undefined {
+  return value === undefined || (typeof value === "object" && value !== null && !Array.isArray(value));
 }
 
 function checkValue(text: string, what: string): void {

@@ -30,6 +30,9 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "http2-settings",
 ]);
 
+/** Most names have another length, and so need not be lower-cased to be told from these. */
+const HOP_BY_HOP_LENGTHS: ReadonlySet<number> = new Set([...HOP_BY_HOP].map(({ length }) => length));
+
 /** Whether a text is a token: a method or a field name. */
 export function isToken(text: string): boolean {
   return TOKEN.test(text);
@@ -97,6 +100,10 @@ export function removeHopByHop(
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? "";
     const value = fields[i + 1] ?? "";
+    if (named === undefined && !HOP_BY_HOP_LENGTHS.has(name.length)) {
+      kept.push(name, value);
+      continue;
+    }
     const lower = name.toLowerCase();
     if (lower === "upgrade" && o.keepUpgrade === true) kept.push(name, value);
     else if (lower === "connection" && o.keepUpgrade === true && /(?:^|,)\s*upgrade\s*(?:,|$)/i.test(value)) {
@@ -116,7 +123,10 @@ function namedInConnection(fields: HeaderList): Set<string> | undefined {
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i];
     if (name === undefined || name.length !== 10 || name.toLowerCase() !== "connection") continue;
-    for (const part of (fields[i + 1] ?? "").split(",")) {
+    const value = fields[i + 1] ?? "";
+    // What nearly every answer says, and names nothing.
+    if (value === "keep-alive" || value === "close") continue;
+    for (const part of value.split(",")) {
       const lower = part.trim().toLowerCase();
       if (lower === "" || END_TO_END.has(lower)) continue;
       named ??= new Set();

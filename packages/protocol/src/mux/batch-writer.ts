@@ -66,6 +66,17 @@ export class BatchWriter {
     return offset;
   }
 
+  /** Appends a head's frame, written in place; what it takes at most must fit. @returns its offset */
+  appendHead(type: FrameType, flags: number, stream: number, text: string, credit: number | undefined): number {
+    const offset = this.#end;
+    let end = offset + FRAME_HEADER_BYTES;
+    if (credit !== undefined) end = this.#slab.writeUInt32BE(credit, end);
+    end += this.#slab.write(text, end, "utf8");
+    putFrameHeader(this.#slab, offset, type, flags, stream, end - offset - FRAME_HEADER_BYTES);
+    this.#end = end;
+    return offset;
+  }
+
   /** Lengthens the last frame by payload bytes; the caller knows that it is the last and that they fit. */
   extend(offset: number, payload: Buffer): void {
     payload.copy(this.#slab, this.#end);

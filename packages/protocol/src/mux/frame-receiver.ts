@@ -199,7 +199,7 @@ export class FrameReceiver {
     if (id <= this.#lastRemoteId) throw violation(`OPEN of stream ${id} after ${this.#lastRemoteId}`);
     if (maxStreams === 0) throw violation("this end takes no streams");
     this.#lastRemoteId = id;
-    const open = readHead(() => decodeOpenPayload(payload));
+    const open = readHead(decodeOpenPayload, payload);
     if (open instanceof GgrokError) {
       this.#countUseless();
       this.#refuse(id, ResetCode.Protocol, open.message);
@@ -223,7 +223,7 @@ export class FrameReceiver {
 
   #onHead(stream: Stream, payload: Buffer, fin: boolean): void {
     if (!stream.isOpener) throw violation(`HEAD from the opener of stream ${stream.id}`);
-    const head = readHead(() => decodeResponseHead(payload));
+    const head = readHead(decodeResponseHead, payload);
     if (head instanceof GgrokError) {
       failStream(stream, head.message);
       return;
@@ -234,7 +234,7 @@ export class FrameReceiver {
   }
 
   #onTrailers(stream: Stream, payload: Buffer): void {
-    const fields = readHead(() => decodeTrailers(payload));
+    const fields = readHead(decodeTrailers, payload);
     if (fields instanceof GgrokError) failStream(stream, fields.message);
     else stream.receiveTrailers(fields);
   }
@@ -252,9 +252,9 @@ export class FrameReceiver {
 }
 
 /** A head that cannot be used ends its stream, and what cannot even be read ends the session. */
-function readHead<Head>(read: () => Head): Head | GgrokError {
+function readHead<Head>(read: (payload: Buffer) => Head, payload: Buffer): Head | GgrokError {
   try {
-    return read();
+    return read(payload);
   } catch (error) {
     if (error instanceof GgrokError && error.code === "ERR_GGROK_HEAD_INVALID") return error;
     throw error;

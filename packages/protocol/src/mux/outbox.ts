@@ -1,7 +1,7 @@
 import { GgrokError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import type { Transport } from "../transport/transport.ts";
-import { encodeU48 } from "../wire/encode.ts";
+import { encodeHeadText, encodeU48, mostHeadBytes } from "../wire/encode.ts";
 import { FLAG_FIN, FrameType } from "../wire/frame.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import { RetransmitLog } from "./retransmit-log.ts";
@@ -177,7 +177,17 @@ export class Outbox {
 
   /** A frame of a stream, into the batch. */
   sendFrame(stream: Stream, type: FrameType, flags: number, payload: Buffer | undefined): void {
-    const offset = this.#append(type, flags, stream.id, payload);
+    this.#placed(stream, this.#append(type, flags, stream.id, payload));
+  }
+
+  /** OPEN, which has credit, or HEAD: written where it goes out from, unless it might not fit there. */
+  sendHead(stream: Stream, type: FrameType, flags: number, text: string, credit?: number): void {
+    const most = mostHeadBytes(text);
+    if (BatchWriter.isBatchable(most)) this.#placed(stream, this.#appendHead(type, flags, stream.id, text, credit));
+    else this.sendFrame(stream, type, flags, encodeHeadText(text, credit));
+  }
+
+  #placed(stream: Stream, offset: number): void {
     if (offset < 0) {
       stream.tailSerial = -1;
     } else {
@@ -321,6 +331,18 @@ export class Outbox {
       this.#batch.renew(bytes);
     }
     const offset = this.#batch.append(type, flags, id, payload);
+    this.#arm();
+    return offset;
+  }
+
+  #appendHead(type: FrameType, flags: number, id: number, text: string, credit: number | undefined): number {
+    if (this.#isClosed) return -1;
+    const most = mostHeadBytes(text);
+    if (!this.#batch.fits(most)) {
+      this.#emit();
+      this.#batch.renew(most);
+    }
+    const offset = this.#batch.appendHead(type, flags, id, text, credit);
     this.#arm();
     return offset;
   }

@@ -1,4 +1,4 @@
-import type { OpenHead, ResponseHead } from "../message/exchange.ts";
+import type { HttpOpenHead, ResponseHead } from "../message/exchange.ts";
 import { createMemoryLink, type MemoryTransport } from "../transport/memory.ts";
 import type { MuxStream, StreamHandler, StreamReset } from "./mux-stream.ts";
 import { Session, type SessionHandler, type SessionOptions } from "./session.ts";
@@ -88,7 +88,7 @@ export function createPair(o: PairOptions = {}): SessionPair {
 }
 
 /** A request head for tests. */
-export function requestHead(target = "/", method = "GET"): OpenHead {
+export function requestHead(target = "/", method = "GET"): HttpOpenHead {
   return { kind: "http", bind: 1, requestId: "r1", method, target, version: "1.1", fields: ["Host", "app.test"] };
 }
 

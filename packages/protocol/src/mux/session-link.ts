@@ -1,4 +1,4 @@
-import type { FrameType } from "../wire/frame.ts";
+import { FrameType } from "../wire/frame.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { MemoryRelief } from "./memory-relief.ts";
 import type { Outbox } from "./outbox.ts";
@@ -37,6 +37,10 @@ export class SessionLink implements StreamLink {
 
   sendFrame(stream: Stream, type: FrameType, flags: number, payload: Buffer | undefined): void {
     this.#outbox.sendFrame(stream, type, flags, payload);
+  }
+
+  sendHead(stream: Stream, flags: number, text: string): void {
+    this.#outbox.sendHead(stream, FrameType.Head, flags, text);
   }
 
   sendNow(stream: Stream, chunk: Buffer): boolean {

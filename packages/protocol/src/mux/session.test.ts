@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { ResetCode } from "../errors.ts";
+import type { OpenHead } from "../message/exchange.ts";
 import type { MuxStream } from "./mux-stream.ts";
 import { Collector, createPair, isPoured, OK, pour, requestHead, turns } from "./pair.testing.ts";
 
@@ -24,6 +25,54 @@ describe("Session", () => {
     expect(pair.agentEnd.sentMessages - before).toBeLessThanOrEqual(2); // the answer, and perhaps a PONG
     expect(pair.relay.streamCount).toBe(0);
     await turns(() => pair.agent.streamCount === 0);
+  });
+
+  // As characters: what fits any message, what fits one only by its bytes, and what goes out by itself.
+  it.each([10, 200, 21_000, 22_000, 40_000, 60_000])(
+    "carries heads of %i bytes beyond ASCII, among others",
+    async (size) => {
+      const fields = ["X-Large", "\u00ff".repeat(size), "X-Text", `"\\ \t${"a".repeat(size / 10)}`];
+      const heard: OpenHead[] = [];
+      const pair = createPair({
+        onStream: (stream, head) => {
+          heard.push(head);
+          stream.handler = new Collector();
+          stream.sendHead({ ...OK, fields });
+          stream.end(Buffer.from("whole"));
+        },
+      });
+      const visitors = Array.from({ length: 3 }, () => new Collector());
+      for (const visitor of visitors) pair.relay.open({ ...requestHead(), fields }, visitor, { fin: true });
+      for (const visitor of visitors) {
+        await visitor.until(() => visitor.isEnded);
+        expect(visitor.heads).toEqual([{ ...OK, fields }]);
+        expect(visitor.body.toString()).toBe("whole");
+      }
+      expect(heard).toEqual(Array(3).fill({ ...requestHead(), fields }));
+    },
+  );
+
+  it("refuses a head that no frame can carry, and takes the next one", async () => {
+    const fields = ["X-Large", "\u00ff".repeat(70_000)];
+    let refusal: unknown;
+    const pair = createPair({
+      onStream: (stream) => {
+        stream.handler = new Collector();
+        try {
+          stream.sendHead({ ...OK, fields });
+        } catch (error) {
+          refusal = error;
+        }
+        stream.sendHead(OK, true);
+      },
+    });
+    const tooLarge = expect.objectContaining({ code: "ERR_GGROK_HEAD_INVALID" });
+    expect(() => pair.relay.open({ ...requestHead(), fields }, new Collector(), { fin: true })).toThrow(tooLarge);
+    const visitor = new Collector();
+    pair.relay.open(requestHead(), visitor, { fin: true });
+    await visitor.until(() => visitor.isEnded);
+    expect(refusal).toEqual(tooLarge);
+    expect(visitor.heads).toEqual([OK]);
   });
 
   it("streams bodies both ways at once with half-close", async () => {

@@ -4,7 +4,7 @@ import { LIMITS } from "../limits.ts";
 import type { ControlMessage } from "../message/control.ts";
 import type { OpenHead } from "../message/exchange.ts";
 import { DEAF_HANDLER, type Transport, type TransportHandler } from "../transport/transport.ts";
-import { encodeControl, encodeGoAway, encodeOpenPayload } from "../wire/encode.ts";
+import { encodeControl, encodeGoAway, openText } from "../wire/encode.ts";
 import { FLAG_FIN, FrameType } from "../wire/frame.ts";
 import { FrameReceiver, MAX_STREAM_ID } from "./frame-receiver.ts";
 import { Keepalive } from "./keepalive.ts";
@@ -233,7 +233,7 @@ export class Session {
   open(head: OpenHead, handler: StreamHandler, o: { fin: boolean }): MuxStream {
     if (!this.canOpen) throw new GgrokError("ERR_GGROK_RELAY_OVERLOADED", { message: `session is ${this.#state}` });
     const credit = Math.min(initialCredit(this.#streams.size), this.#budget.creditCapBytes);
-    const payload = encodeOpenPayload(credit, head);
+    const text = openText(head);
     const id = this.#nextId;
     this.#nextId += 2;
     const stream = new Stream({
@@ -247,7 +247,7 @@ export class Session {
       remoteEnded: false,
     });
     this.#streams.add(id, stream);
-    this.#outbox.sendFrame(stream, FrameType.Open, o.fin ? FLAG_FIN : 0, payload);
+    this.#outbox.sendHead(stream, FrameType.Open, o.fin ? FLAG_FIN : 0, text, credit);
     stream.openSerial = stream.tailSerial;
     if (MAX_STREAM_ID - this.#nextId < LOW_IDS && !this.#isReplacementWanted) {
       this.#isReplacementWanted = true;

@@ -2,7 +2,7 @@ import { GgrokError, ResetCode } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import type { ResponseHead } from "../message/exchange.ts";
 import type { HeaderList } from "../message/headers.ts";
-import { encodeReset, encodeResponseHead, encodeTrailers, encodeU48 } from "../wire/encode.ts";
+import { encodeReset, encodeTrailers, encodeU48, responseText } from "../wire/encode.ts";
 import { FLAG_FIN, FrameType } from "../wire/frame.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { MuxStream, StreamHandler, StreamReset } from "./mux-stream.ts";
@@ -19,6 +19,8 @@ export interface StreamLink {
   now(): number;
   /** Puts a frame into the turn's batch. */
   sendFrame(stream: Stream, type: FrameType, flags: number, payload: Buffer | undefined): void;
+  /** Puts a HEAD, as JSON, into the turn's batch. */
+  sendHead(stream: Stream, flags: number, text: string): void;
   /** Sends a small chunk with the turn's batch if the session has credit and room; false: queue it. */
   sendNow(stream: Stream, chunk: Buffer): boolean;
   /** Sets FIN on the stream's last frame when it is still in the batch, or sends an empty DATA with FIN. */
@@ -68,7 +70,8 @@ export class Stream implements MuxStream {
   #remote: DirectionState;
   #isClosed = false;
 
-  #queue: Buffer[] = [];
+  /** Made with the first chunk that cannot go at once: most streams never have one. */
+  #queue: Buffer[] | undefined;
   #queuedBytes = 0;
   #needsDrain = false;
   #ending: "no" | "fin" | Buffer = "no";
@@ -148,9 +151,9 @@ export class Stream implements MuxStream {
   sendHead(head: ResponseHead, fin = false): void {
     if (this.#isClosed) return;
     const isInformational = head.status < 200 && head.status !== 101;
-    const payload = encodeResponseHead(head);
+    const text = responseText(head);
     this.#moveLocal(isInformational ? "informational" : "head");
-    this.#link.sendFrame(this, FrameType.Head, fin ? FLAG_FIN : 0, payload);
+    this.#link.sendHead(this, fin ? FLAG_FIN : 0, text);
     if (fin) this.#endLocal();
   }
 
@@ -161,6 +164,7 @@ export class Stream implements MuxStream {
       this.#sendWindow.take(chunk.length);
       return true;
     }
+    this.#queue ??= [];
     this.#queue.push(chunk);
     this.#queuedBytes += chunk.length;
     if (this.#sendWindow.credit > 0) this.#link.schedule(this);
@@ -200,15 +204,16 @@ export class Stream implements MuxStream {
    * direction. Called by the session when it is this stream's turn.
    */
   takeSlice(maxBytes: number): { slice: Buffer; fin: boolean } | undefined {
-    const chunk = this.#queue[0];
+    const queue = this.#queue;
+    const chunk = queue?.[0];
     const room = Math.min(maxBytes, this.#sendWindow.credit);
-    if (chunk === undefined || room <= 0) return undefined;
+    if (queue === undefined || chunk === undefined || room <= 0) return undefined;
     let slice = chunk;
     if (chunk.length > room) {
       slice = chunk.subarray(0, room);
-      this.#queue[0] = chunk.subarray(room);
+      queue[0] = chunk.subarray(room);
     } else {
-      this.#queue.shift();
+      queue.shift();
     }
     this.#sendWindow.take(slice.length);
     this.#queuedBytes -= slice.length;
@@ -409,7 +414,7 @@ export class Stream implements MuxStream {
 
   #close(): void {
     this.#isClosed = true;
-    this.#queue = [];
+    this.#queue = undefined;
     this.#queuedBytes = 0;
     this.#link.closed(this);
   }

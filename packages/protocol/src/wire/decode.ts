@@ -45,7 +45,7 @@ export function decodeMessage(message: Buffer, sink: FrameSink): void {
 /** Payload of OPEN. */
 export function decodeOpenPayload(payload: Buffer): { credit: number; head: OpenHead } {
   if (payload.length < 4) throw violation("OPEN is too short");
-  return { credit: payload.readUInt32BE(0), head: parseOpenTuple(parseWireJson(payload.subarray(4))) };
+  return { credit: payload.readUInt32BE(0), head: parseOpenTuple(parseWireJson(payload, 4)) };
 }
 
 /** Payload of HEAD. */

@@ -5,23 +5,48 @@ import { type OpenHead, openTuple, type ResponseHead } from "../message/exchange
 import type { HeaderList } from "../message/headers.ts";
 import { FRAME_HEADER_BYTES, FrameType, putFrameHeader } from "./frame.ts";
 
+/** Of the credit in front of an OPEN head. */
+const CREDIT_BYTES = 4;
+/** Of one UTF-16 code unit. */
+const UTF8_BYTES_MAX = 3;
+
+/** The JSON of an OPEN head. @throws GgrokError ERR_GGROK_HEAD_INVALID when too large */
+export function openText(head: OpenHead): string {
+  return checkedText(JSON.stringify(openTuple(head)), CREDIT_BYTES);
+}
+
+/** The JSON of a HEAD. @throws GgrokError ERR_GGROK_HEAD_INVALID when too large */
+export function responseText(head: ResponseHead): string {
+  return checkedText(JSON.stringify([head.status, head.reason, head.fields]));
+}
+
+/** Most bytes that the payload of a head can take, without a look at its characters. */
+export function mostHeadBytes(text: string): number {
+  return CREDIT_BYTES + UTF8_BYTES_MAX * text.length;
+}
+
+/** The payload of a head by itself: `u32 credit` when it is an OPEN, then its text. */
+export function encodeHeadText(text: string, credit: number | undefined): Buffer {
+  if (credit === undefined) return Buffer.from(text);
+  const payload = Buffer.allocUnsafe(CREDIT_BYTES + Buffer.byteLength(text));
+  payload.writeUInt32BE(credit, 0);
+  payload.write(text, CREDIT_BYTES, "utf8");
+  return payload;
+}
+
 /** Payload of OPEN: `u32 credit`, then the head's JSON tuple. @throws GgrokError ERR_GGROK_HEAD_INVALID when too large */
 export function encodeOpenPayload(credit: number, head: OpenHead): Buffer {
-  const json = JSON.stringify(openTuple(head));
-  const payload = Buffer.allocUnsafe(4 + Buffer.byteLength(json));
-  payload.writeUInt32BE(credit, 0);
-  payload.write(json, 4, "utf8");
-  return checked(payload);
+  return encodeHeadText(openText(head), credit);
 }
 
 /** Payload of HEAD. @throws GgrokError ERR_GGROK_HEAD_INVALID when too large */
 export function encodeResponseHead(head: ResponseHead): Buffer {
-  return checked(Buffer.from(JSON.stringify([head.status, head.reason, head.fields])));
+  return encodeHeadText(responseText(head), undefined);
 }
 
 /** Payload of TRAILERS. @throws GgrokError ERR_GGROK_HEAD_INVALID when too large */
 export function encodeTrailers(fields: HeaderList): Buffer {
-  return checked(Buffer.from(JSON.stringify([fields])));
+  return Buffer.from(checkedText(JSON.stringify([fields])));
 }
 
 /** Payload of RESET: `u16 code | u8 facts | text`, the text cut to its limit at a character's edge. */
@@ -72,9 +97,11 @@ export function encodeControlMessage(message: ControlMessage): Buffer {
   return frame;
 }
 
-function checked(payload: Buffer): Buffer {
-  if (payload.length <= LIMITS.FRAME_PAYLOAD_BYTES_MAX) return payload;
+function checkedText(text: string, bytesBefore = 0): string {
+  if (mostHeadBytes(text) <= LIMITS.FRAME_PAYLOAD_BYTES_MAX) return text;
+  const bytes = bytesBefore + Buffer.byteLength(text);
+  if (bytes <= LIMITS.FRAME_PAYLOAD_BYTES_MAX) return text;
   throw new GgrokError("ERR_GGROK_HEAD_INVALID", {
-    message: `the head takes ${payload.length} bytes, ${LIMITS.FRAME_PAYLOAD_BYTES_MAX} are allowed`,
+    message: `the head takes ${bytes} bytes, ${LIMITS.FRAME_PAYLOAD_BYTES_MAX} are allowed`,
   });
 }
