@@ -4,6 +4,7 @@ import { type ExchangeRecord, logExchange } from "../observability/access-log.ts
 import type { Logger } from "../observability/logger.ts";
 import type { IngressContext, StallLimits } from "./context.ts";
 import type { TrustedPeers } from "./forwarded.ts";
+import { viaOf } from "./loop.ts";
 import { ReplayBudget } from "./replay-buffer.ts";
 import { StallWatch } from "./stall-watch.ts";
 
@@ -46,6 +47,7 @@ export class Exchanges implements IngressContext {
 
   readonly logger: Logger;
   readonly relayId: string;
+  readonly via: IngressContext["via"];
   readonly parkMs: number;
   readonly firstByteMs: number | undefined;
   readonly stallLimits: StallLimits;
@@ -58,6 +60,7 @@ export class Exchanges implements IngressContext {
     this.#metrics = metrics;
     this.logger = logger;
     this.relayId = relayId;
+    this.via = { "1.0": viaOf("1.0", relayId), "1.1": viaOf("1.1", relayId) };
     this.parkMs = config.parkMs;
     this.firstByteMs = config.firstByteMs;
     this.stallLimits = config.stallLimits ?? RELAY_LIMITS;

@@ -93,7 +93,7 @@ export function forwardedFields(
   const element = `for=${forwardedNode(peer)};host=${quoteIfNeeded(host)};proto=${proto}`;
   return {
     client: addressOf(hops[0] ?? "") ?? peer,
-    for: [...hops, peer].join(", "),
+    for: hops.length === 0 ? peer : `${hops.join(", ")}, ${peer}`,
     proto,
     host: outerHost,
     port,

@@ -10,6 +10,7 @@ import {
   type StreamReset,
 } from "@ggrok/protocol";
 import { RELAY_LIMITS } from "../limits.ts";
+import type { ExchangeRecord } from "../observability/access-log.ts";
 import type { Route } from "../registry/route.ts";
 import type { IngressContext } from "./context.ts";
 import { Dispatcher, type RefusalDetails } from "./dispatcher.ts";
@@ -170,20 +171,21 @@ export class HttpExchange implements StreamHandler, Stallable {
     if (!isWhole) this.#stream?.reset(ResetCode.VisitorLeft);
     if (isWhole && !this.#hasBodyEnded) this.#lingerOn();
     else this.#context.stalls.remove(this);
-    this.#context.onEnd({
+    const record: ExchangeRecord = {
       id: this.#head.requestId,
       host: this.#head.host,
       method: this.#head.method,
       path: this.#head.target,
       status: this.#res.headersSent ? this.#res.statusCode : 0,
-      ...(this.#code !== undefined && { code: this.#code }),
       durationMs: performance.now() - this.#startedAt,
-      ...(this.#firstByteMs !== undefined && { firstByteMs: this.#firstByteMs }),
       bytesIn: this.#bytesIn,
       bytesOut: this.#answer.bytes,
       client: this.#head.client,
       tunnel: this.#route.url,
-    });
+    };
+    if (this.#code !== undefined) record.code = this.#code;
+    if (this.#firstByteMs !== undefined) record.firstByteMs = this.#firstByteMs;
+    this.#context.onEnd(record);
   }
 
   /** The answer is out, the upload is not: it goes on while the app takes it, else it is dropped for a while. */

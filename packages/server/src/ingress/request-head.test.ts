@@ -1,9 +1,15 @@
 import { getField, getFields } from "@ggrok/protocol";
 import { describe, expect, it } from "vitest";
 import { TrustedPeers } from "./forwarded.ts";
+import { viaOf } from "./loop.ts";
 import { type RawRequest, type RequestHead, readRequestHead } from "./request-head.ts";
 
-const context = { trusted: new TrustedPeers(["10.0.0.0/8"]), relayId: "r1", newRequestId: () => "minted" };
+const context = {
+  trusted: new TrustedPeers(["10.0.0.0/8"]),
+  relayId: "r1",
+  via: { "1.0": viaOf("1.0", "r1"), "1.1": viaOf("1.1", "r1") },
+  newRequestId: () => "minted",
+};
 
 function request(rawHeaders: string[], o: Partial<Omit<RawRequest, "socket">> & { peer?: string } = {}): RawRequest {
   const { peer = "203.0.113.9", ...rest } = o;

@@ -3,10 +3,10 @@ import { type ErrorCode, type HeaderList, isTarget, type OpenMeta } from "@ggrok
 import { RELAY_LIMITS } from "../limits.ts";
 import { parseHost } from "../listener/host.ts";
 import { connectionOptions, FieldKind, fieldKind, isPlainConnection } from "./field-kind.ts";
-import { type ForwardedClaims, forwardedFields, plainAddress, type TrustedPeers } from "./forwarded.ts";
-import { isLoop, viaOf } from "./loop.ts";
+import type { ForwardedClaims, TrustedPeers } from "./forwarded.ts";
+import { isLoop } from "./loop.ts";
+import { type PeerSocket, peerOf } from "./peer.ts";
 import { isRequestId } from "./request-id.ts";
-import { isEncrypted } from "./request-origin.ts";
 
 /** A visitor's request as it goes to the agent, built once from the raw fields. */
 export interface RequestHead {
@@ -30,12 +30,14 @@ export interface RequestHead {
 export interface HeadContext {
   readonly trusted: TrustedPeers;
   readonly relayId: string;
+  /** This relay's entry in Via, by the version of the request. */
+  readonly via: Readonly<Record<"1.0" | "1.1", string>>;
   newRequestId(): string;
 }
 
 /** The parts of a request that {@link readRequestHead} looks at. */
 export type RawRequest = Pick<IncomingMessage, "method" | "url" | "httpVersion" | "rawHeaders"> & {
-  readonly socket: { readonly remoteAddress?: string | undefined };
+  readonly socket: PeerSocket;
 };
 
 /** What the fields said, before anything is decided. */
@@ -76,10 +78,9 @@ export function readRequestHead(
   const url = req.url ?? "";
   if (url.length > RELAY_LIMITS.targetBytes) return "ERR_GGROK_REQUEST_URI_TOO_LONG";
 
-  const peer = plainAddress(req.socket.remoteAddress);
-  const isTrusted = context.trusted.isTrusted(peer);
+  const peer = peerOf(req.socket, context.trusted);
   const fields: string[] = [];
-  const scan = scanFields(req.rawHeaders, kind, isTrusted, fields);
+  const scan = scanFields(req.rawHeaders, kind, peer.isTrusted, fields);
 
   const host = scan.hosts === 1 ? parseHost(scan.host) : undefined;
   if (host === undefined || scan.host === undefined) return "ERR_GGROK_REQUEST_MALFORMED";
@@ -91,13 +92,10 @@ export function readRequestHead(
 
   if (scan.listed !== undefined) removeListed(fields, scan.listed);
   const requestId = scan.requestId ?? context.newRequestId();
-  const claims: ForwardedClaims | undefined = isTrusted
-    ? { for: scan.for, proto: scan.proto, host: scan.forwardedHost, port: scan.port, forwarded: scan.forwarded }
-    : undefined;
-  const vouched = forwardedFields(peer, scan.host, isEncrypted(req.socket), claims, context.trusted);
+  const vouched = peer.vouch(scan.host, peer.isTrusted ? claimsOf(scan) : undefined);
   fields.push("X-Forwarded-For", vouched.for, "X-Forwarded-Proto", vouched.proto, "X-Forwarded-Host", vouched.host);
   fields.push("X-Forwarded-Port", vouched.port, "Forwarded", vouched.forwarded);
-  fields.push("Via", viaOf(version, context.relayId), "x-request-id", requestId);
+  fields.push("Via", context.via[version], "x-request-id", requestId);
   const { client } = vouched;
   return {
     kind,
@@ -111,6 +109,13 @@ export function readRequestHead(
     meta: { client },
     hasBody,
   };
+}
+
+/** What a front end said about the visitor; undefined when it said nothing. */
+function claimsOf(scan: Scan): ForwardedClaims | undefined {
+  const { for: chain, proto, forwardedHost: host, port, forwarded } = scan;
+  const hasSaid = chain ?? proto ?? host ?? port ?? forwarded;
+  return hasSaid === undefined ? undefined : { for: chain, proto, host, port, forwarded };
 }
 
 /** Copies the fields that pass and takes down the others. One pass, since this runs for every request. */

@@ -5,6 +5,12 @@ import { ANY_HOST, isUnderPrefix, type Place } from "./names.ts";
 export class EndpointTable {
   readonly #hosts = new Map<string, Endpoint[]>();
   #size = 0;
+  #revision = 0;
+
+  /** Another number whenever {@link locate} may say something else than before. */
+  get revision(): number {
+    return this.#revision;
+  }
 
   get size(): number {
     return this.#size;
@@ -38,6 +44,7 @@ export class EndpointTable {
     // Longest prefix first: the first match is the right one.
     endpoints.sort((a, b) => b.place.prefix.length - a.place.prefix.length);
     this.#hosts.set(host, endpoints);
+    this.#revision += 1;
     this.#size += 1;
   }
 
@@ -45,12 +52,16 @@ export class EndpointTable {
     const { host } = endpoint.place;
     const endpoints = this.#hosts.get(host) ?? [];
     const left = endpoints.filter((other) => other !== endpoint);
+    this.#revision += 1;
     this.#size -= endpoints.length - left.length;
     if (left.length > 0) this.#hosts.set(host, left);
     else this.#hosts.delete(host);
   }
 
   #match(host: string, target: string): Endpoint | undefined {
-    return this.#hosts.get(host)?.find((endpoint) => isUnderPrefix(target, endpoint.place.prefix));
+    const endpoints = this.#hosts.get(host);
+    if (endpoints === undefined) return undefined;
+    for (const endpoint of endpoints) if (isUnderPrefix(target, endpoint.place.prefix)) return endpoint;
+    return undefined;
   }
 }

@@ -111,7 +111,12 @@ export class Endpoint {
   /** Opens on the least-loaded session that can; undefined when none can. */
   open(head: Omit<HttpOpenHead, "bind">, handler: StreamHandler, o: { fin: boolean }): MuxStream | undefined {
     const member = this.#leastLoaded();
-    return member?.owner.session.open({ ...head, bind: member.bind }, handler, o);
+    if (member === undefined) return undefined;
+    const { bind } = member;
+    const { kind, requestId, method, target, version, fields, meta } = head;
+    const openHead: HttpOpenHead = { kind, bind, requestId, method, target, version, fields };
+    if (meta !== undefined) openHead.meta = meta;
+    return member.owner.session.open(openHead, handler, o);
   }
 
   /** The same for one connection of a TCP tunnel. */

@@ -78,15 +78,19 @@ export class Registry implements Router, RouteSource, TcpRouter {
     return this.#table.at(host).length > 0;
   }
 
+  get revision(): number {
+    return this.#table.revision;
+  }
+
   get endpointCount(): number {
     return this.#table.size;
   }
 
   find(host: string, target: string): Route | undefined {
-    const isKnown = this.#table.locate(host, target) !== undefined;
-    const isExpected = isKnown || (this.#absent.isStarting && isBindable(host, this.#deps.names));
+    const endpoint = this.#table.locate(host, target);
+    const isExpected = endpoint !== undefined || (this.#absent.isStarting && isBindable(host, this.#deps.names));
     if (!isExpected && !this.#absent.isReserved(host, target)) return undefined;
-    return new RegistryRoute({ host, target }, this);
+    return new RegistryRoute({ host, target }, this, endpoint);
   }
 
   findTcp(name: string): TcpRoute | undefined {
