@@ -97,7 +97,7 @@ describe("the screen", () => {
     const { stdout, renderer } = start();
     const frames = vi.spyOn(stdout, "cork");
     for (let i = 0; i < 1_000; i += 1) {
-      renderer.exchangeStarted({ id: String(i), method: "GET", path: `/${i}` });
+      renderer.exchangeStarted?.({ id: String(i), method: "GET", path: `/${i}` });
       renderer.event({ ...REQUEST, id: String(i) });
       vi.advanceTimersByTime(1);
     }
@@ -111,7 +111,7 @@ describe("the screen", () => {
   it("lets nothing from the wire reach the terminal as a command", () => {
     const { stdout, renderer } = start();
     stdout.text = "";
-    renderer.exchangeStarted({ id: "1", method: "G\u001bc", path: "/\u001b]52;c;x\u0007\u009b2J" });
+    renderer.exchangeStarted?.({ id: "1", method: "G\u001bc", path: "/\u001b]52;c;x\u0007\u009b2J" });
     renderer.notice("\u001b[8m");
     vi.advanceTimersByTime(100);
     expect(stdout.text).toContain("\\x1b]52;c;x\\x07\\x9b2J");

@@ -42,8 +42,8 @@ export interface Renderer {
   /** False: it shows no requests, so nobody needs to tell it of them. */
   readonly showsRequests: boolean;
   event(event: AgentEvent): void;
-  /** An exchange began; its end comes as a `request` event. */
-  exchangeStarted(exchange: { id: string; method: string; path: string }): void;
+  /** An exchange began; its end comes as a `request` event. Undefined where only those are shown. */
+  exchangeStarted?(exchange: { id: string; method: string; path: string }): void;
   /** A line for people. */
   notice(text: string): void;
   /** The app began or ceased to listen; the screen asks for that itself. */
@@ -60,7 +60,6 @@ export function createJsonRenderer(output: Output, log: Log | undefined): Render
       output.stdout.write(`${stringifyForTerminal(event)}\n`);
       if (log !== undefined) logEvent(log, event);
     },
-    exchangeStarted() {},
     notice: (text) => output.stderr.write(`${escapeForTerminal(text)}\n`),
     appListens: (text) => output.stderr.write(`${escapeForTerminal(text)}\n`),
     stop() {},
@@ -90,7 +89,6 @@ export function createPlainRenderer(output: Output, log: Log | undefined, names:
       }
       if (log !== undefined) logEvent(log, event);
     },
-    exchangeStarted() {},
     notice(text) {
       if (log === undefined) output.stderr.write(`${escapeForTerminal(text)}\n`);
       else log.write("warn", text);

@@ -83,8 +83,11 @@ class Serving {
       {
         ...plan,
         onNotice,
-        onExchange: (exchange) =>
-          exchange.phase === "start" && renderer.exchangeStarted({ ...exchange, path: hideSecrets(exchange.path) }),
+        ...(renderer.exchangeStarted !== undefined && {
+          onExchange: ({ phase, id, method, path }) => {
+            if (phase === "start") renderer.exchangeStarted?.({ id, method, path: hideSecrets(path) });
+          },
+        }),
         onAppChange: (isListening, { authority, label, socketPath }) =>
           reportApp(isListening, socketPath === undefined ? authority : label, renderer),
       },

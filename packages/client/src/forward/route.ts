@@ -141,8 +141,8 @@ export class Route {
   }
 
   #hold(exchange: Exchange, head: HeldHead): HeldAnswer | undefined {
-    const path = this.pathOf(exchange.head.target);
     if (!mayBeHostRefusal(head.status) || exchange.hostRetry !== undefined) return undefined;
+    const path = this.pathOf(exchange.head.target);
     exchange.editor = this.#plain;
     return new HeldAnswer({
       exchange,
