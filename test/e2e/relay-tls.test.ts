@@ -203,6 +203,15 @@ describe("a relay with certificates of its own", () => {
     expect(await invite("bob", { "x-forwarded-proto": "http" })).toBe(`http://localhost:${world.port}/#SECRET`);
   });
 
+  it("is found by the command that asks for its state, from its own configuration", async () => {
+    await using world = await World.start();
+    const files = ["--tls-cert", world.path("one.pem"), "--tls-key", world.path("one.key")];
+    const args = ["status", "--domain", "localhost", "--port", String(world.port), ...files];
+    await using status = Program.relay(args, { ...process.env, NODE_EXTRA_CA_CERTS: world.ca.path });
+    expect(await status.exited, status.stderr).toBe(0);
+    expect(status.stdout).toMatch(/^relay +ready$/mu);
+  });
+
   it("carries TCP tunnels both ways, each direction ending by itself", async () => {
     await using world = await World.start();
     await using service = await TcpService.start();

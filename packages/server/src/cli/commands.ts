@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { RelayConfig } from "../config/config.ts";
-import { isLoopback } from "../config/values.ts";
+import { publicOrigin, urlOfRelay } from "../relay/origin.ts";
 import { DataDirOperator } from "./data-dir.ts";
 import { type Operator, OperatorError } from "./operator.ts";
 import { printReservations, printStatus, printTokens } from "./print.ts";
@@ -165,10 +165,9 @@ async function showStatus(config: RelayConfig, flags: TargetFlags, io: CommandIo
 /** The relay that was named, else the one this configuration would start on this machine. */
 function originOf(config: RelayConfig, flags: TargetFlags): string {
   if (flags.relay !== undefined) return parseRelayOrigin(flags.relay, flags.insecure === true);
-  const { bind, port } = config;
-  const isAnywhere = bind === undefined || bind === "0.0.0.0" || bind === "::" || isLoopback(bind);
-  const host = isAnywhere ? "127.0.0.1" : bind.includes(":") ? `[${bind}]` : bind;
-  return `http://${host}:${String(port)}`;
+  // A certificate names the relay and not this machine's own address.
+  if (config.tls.length > 0) return urlOfRelay(config, config.port);
+  return urlOfRelay({ ...config, publicUrl: undefined, domain: undefined }, config.port);
 }
 
 function openOperator(config: RelayConfig, flags: TargetFlags): Operator {
@@ -179,7 +178,7 @@ function openOperator(config: RelayConfig, flags: TargetFlags): Operator {
     throw new OperatorError(`there is no store to work on: ${how}`, 3);
   }
   const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname;
-  return new DataDirOperator(dataDir, { domain, publicHost }, publicUrl ?? (domain && `https://${domain}`));
+  return new DataDirOperator(dataDir, { domain, publicHost }, publicOrigin(config));
 }
 
 /** A list by commas; the flag may also be repeated. */

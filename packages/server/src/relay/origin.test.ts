@@ -11,20 +11,25 @@ function requestFrom(remoteAddress: string, fields: Record<string, string>, encr
   return { socket: { remoteAddress, encrypted }, headers: fields, rawHeaders } as unknown as IncomingMessage;
 }
 
+const nowhere = { publicUrl: undefined, domain: undefined, tls: [], port: 8_080 };
+const tls = [{ cert: "c", key: "k" }];
+
 describe("an invite", () => {
   const local = requestFrom("127.0.0.1", { host: "Localhost:8080" });
 
   it.each([
     [{ publicUrl: "https://tunnel.test", domain: "other.test" }, "https://tunnel.test"],
-    [{ publicUrl: undefined, domain: "other.test" }, "https://other.test"],
-    [{ publicUrl: undefined, domain: "localhost" }, "http://localhost:8080"],
-    [{ publicUrl: undefined, domain: undefined }, "http://localhost:8080"],
+    [{ domain: "other.test" }, "https://other.test"],
+    [{ domain: "other.test", tls }, "https://other.test:8080"],
+    [{ domain: "other.test", tls, port: 443 }, "https://other.test"],
+    [{ domain: "localhost" }, "http://localhost:8080"],
+    [{}, "http://localhost:8080"],
   ])("leads to what is configured, else to where the operator has reached the relay: %j", (config, origin) => {
-    expect(createOrigins(config, trusted).forInvite(local)).toBe(origin);
+    expect(createOrigins({ ...nowhere, ...config }, trusted).forInvite(local)).toBe(origin);
   });
 
   it("says https where the relay has TLS of its own, or a trusted front end says so", () => {
-    const { forInvite } = createOrigins({ publicUrl: undefined, domain: undefined }, trusted);
+    const { forInvite } = createOrigins(nowhere, trusted);
     const said = { host: "relay.test", "x-forwarded-proto": "https" };
     expect(forInvite(requestFrom("192.0.2.1", { host: "relay.test" }, true))).toBe("https://relay.test");
     expect(forInvite(requestFrom("10.0.0.1", said))).toBe("https://relay.test");
@@ -35,16 +40,15 @@ describe("an invite", () => {
 describe("an agent's URLs", () => {
   it("are made of the public URL, else of where the agent has reached the relay", () => {
     const req = requestFrom("10.0.0.1", { host: "relay.test:81", forwarded: "for=192.0.2.1;proto=https" });
-    const ofPublicUrl = createOrigins({ publicUrl: "http://tunnel.test:90", domain: "d.test" }, trusted);
+    const ofPublicUrl = createOrigins({ ...nowhere, publicUrl: "http://tunnel.test:90", domain: "d.test" }, trusted);
     expect(ofPublicUrl.forAgent(req)).toEqual({ scheme: "http", authority: "tunnel.test:90" });
-    const ofRequest = createOrigins({ publicUrl: undefined, domain: "d.test" }, trusted);
+    const ofRequest = createOrigins({ ...nowhere, domain: "d.test" }, trusted);
     expect(ofRequest.forAgent(req)).toEqual({ scheme: "https", authority: "relay.test:81" });
   });
 });
 
 describe("the relay's URL", () => {
   const nothing = { publicUrl: undefined, domain: undefined, bind: undefined, tls: [] };
-  const tls = [{ cert: "c", key: "k" }];
 
   it.each([
     [{}, "http://localhost:81"],
