@@ -43,7 +43,8 @@ interface Setback {
 
 /**
  * Keeps one relay reached: dials, resumes or replaces the session, moves when the relay drains, and ends for good only
- * when the user says so or when trying again cannot help. What the tunnels are granted on it is `TunnelSet`'s.
+ * when the user says so or when trying again cannot help. What the tunnels are granted on it is `TunnelSet`'s. A state
+ * machine that reads better whole.
  */
 export class Agent {
   /** Resolves when every tunnel is online for the first time; rejects when the agent ended before. */

@@ -41,7 +41,7 @@ export interface CaptureSink {
 
 /**
  * One exchange as it passes: takes note and lets everything by. What costs time happens after the end, or in the recorder's own
- * turn.
+ * turn. A state machine that reads better whole.
  */
 export class Capture implements ExchangeTap, Unseen {
   readonly tunnel: string;

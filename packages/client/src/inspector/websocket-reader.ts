@@ -14,7 +14,7 @@ export type OnMessage = () => (message: FrameMessage) => void;
 
 /**
  * Reads one direction of a WebSocket as it passes (RFC 6455 section 5.2): messages put together, masks taken off, compressed
- * ones decompressed. What breaks the rules ends the reading, never the connection.
+ * ones decompressed. What breaks the rules ends the reading, never the connection. A state machine that reads better whole.
  */
 export class WebSocketReader {
   readonly #maxBytes: number;

@@ -48,7 +48,7 @@ export interface ReceivingSession {
 
 /**
  * What a session does with what comes in: every frame is checked against the state it must fit (protocol.md, 3), counted
- * where it costs the peer nothing, and handed to its stream.
+ * where it costs the peer nothing, and handed to its stream. A state machine that reads better whole.
  */
 export class FrameReceiver {
   readonly window = new SessionReceiveWindow();

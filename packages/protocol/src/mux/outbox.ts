@@ -1,9 +1,10 @@
 import { GgrokError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import type { Transport } from "../transport/transport.ts";
-import { encodeHeadText, encodeU48, mostHeadBytes } from "../wire/encode.ts";
+import { encodeHeadText, mostHeadBytes } from "../wire/encode.ts";
 import { FLAG_FIN, FrameType } from "../wire/frame.ts";
 import { BatchWriter } from "./batch-writer.ts";
+import { DueFacts, type FactSink } from "./due-facts.ts";
 import { RetransmitLog } from "./retransmit-log.ts";
 import { SendQueue } from "./send-queue.ts";
 import type { Stream } from "./stream.ts";
@@ -28,14 +29,15 @@ export interface OutboxOptions {
 
 /**
  * Everything a session sends. Control frames and small chunks are gathered and go out as one message at the end of the
- * turn; larger DATA waits for its stream's turn, 16 KiB each, and is not copied. PONG, ACK and WINDOW are facts that are
- * written when there is room, so a peer that does not read cannot make them pile up.
+ * turn; larger DATA waits for its stream's turn, 16 KiB each, and is not copied; {@link DueFacts} are written when there is
+ * room. A state machine that reads better whole.
  */
-export class Outbox {
+export class Outbox implements FactSink {
   readonly #o: OutboxOptions;
   readonly #batch = new BatchWriter();
   readonly #log: RetransmitLog;
   readonly #queue = new SendQueue<Stream>();
+  readonly #facts = new DueFacts();
   readonly #flushSoon = (): void => {
     this.#isArmed = false;
     this.#earlyFlushes = 0;
@@ -54,10 +56,6 @@ export class Outbox {
   #isFlushing = false;
   #isClosed = false;
   #writtenSerial = 0;
-  #pong: Buffer | undefined;
-  #isAckDue = false;
-  #isSessionWindowDue = false;
-  #windowsDue: Stream[] = [];
   /** Stream whose DATA frame is last in the batch, so that the next chunk can lengthen it. */
   #last: Stream | undefined;
 
@@ -102,7 +100,7 @@ export class Outbox {
       if (!transport.send(message.head, message.body)) this.#isBlocked = true;
     }
     this.#writtenSerial = this.#batch.serial;
-    this.#isAckDue = true;
+    this.#facts.ack();
     transport.flush();
     this.#arm();
   }
@@ -136,26 +134,23 @@ export class Outbox {
   }
 
   schedulePong(payload: Buffer): void {
-    this.#pong = payload;
+    this.#facts.pong(payload);
     this.#arm();
   }
 
   scheduleAck(): void {
     if (!this.#log.isComplete) return;
-    this.#isAckDue = true;
+    this.#facts.ack();
     this.#arm();
   }
 
   scheduleSessionWindow(): void {
-    this.#isSessionWindowDue = true;
+    this.#facts.sessionWindow();
     this.#arm();
   }
 
   scheduleWindow(stream: Stream): void {
-    if (stream.isWindowDue) return;
-    stream.isWindowDue = true;
-    this.#windowsDue.push(stream);
-    this.#arm();
+    if (this.#facts.window(stream)) this.#arm();
   }
 
   /** Puts a stream that has DATA queued and credit into the send queue. */
@@ -197,6 +192,14 @@ export class Outbox {
     this.#last = undefined;
   }
 
+  sessionLimit(): number {
+    return this.#o.sessionLimit();
+  }
+
+  received(): number | undefined {
+    return this.#log.isComplete ? this.#o.received() : undefined;
+  }
+
   /** A frame of a stream that does not exist here. */
   sendRaw(type: FrameType, id: number, payload: Buffer): void {
     this.#append(type, 0, id, payload);
@@ -229,7 +232,7 @@ export class Outbox {
     if (transport === undefined || this.#isFlushing) return;
     this.#isFlushing = true;
     if (!this.#isBlocked) {
-      this.#writeFacts();
+      this.#facts.write(this);
       this.#pump();
     }
     this.#emit();
@@ -243,31 +246,6 @@ export class Outbox {
     if (this.#isArmed || this.#isClosed) return;
     this.#isArmed = true;
     setImmediate(this.#flushSoon);
-  }
-
-  #writeFacts(): void {
-    if (this.#pong !== undefined) {
-      this.sendSessionFrame(FrameType.Pong, this.#pong);
-      this.#pong = undefined;
-    }
-    if (this.#isSessionWindowDue) {
-      this.#isSessionWindowDue = false;
-      this.sendSessionFrame(FrameType.Window, encodeU48(this.#o.sessionLimit()));
-    }
-    if (this.#windowsDue.length > 0) {
-      const streams = this.#windowsDue;
-      this.#windowsDue = [];
-      for (const stream of streams) {
-        stream.isWindowDue = false;
-        if (!stream.isClosed && !stream.remoteEnded) {
-          this.sendRaw(FrameType.Window, stream.id, stream.windowPayload());
-        }
-      }
-    }
-    if (this.#isAckDue && this.#log.isComplete) {
-      this.#isAckDue = false;
-      this.sendSessionFrame(FrameType.Ack, encodeU48(this.#o.received()));
-    }
   }
 
   /** DATA by turns, until the socket is full, credit is used up or nobody waits. */

@@ -69,7 +69,8 @@ const NOOP_HANDLER: StreamHandler = {
 
 /**
  * Many streams over one connection, which may break and be replaced: {@link Session.attach} carries everything on. Owns
- * the stream table and liveness; what is sent, and when, is the {@link Outbox}'s, what comes in the {@link FrameReceiver}'s.
+ * the stream table and liveness; what is sent, and when, is the {@link Outbox}'s, what comes in the {@link FrameReceiver}'s. A
+ * state machine that reads better whole.
  */
 export class Session {
   readonly id: string;

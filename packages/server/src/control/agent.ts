@@ -55,7 +55,7 @@ const PATIENT_CLOSE_MS = 2_147_483_647;
 
 /**
  * One agent process on one slot: its session, the names it holds, and what becomes of both when the connection breaks.
- * The names outlive the session by the hold time.
+ * The names outlive the session by the hold time. A state machine that reads better whole.
  */
 export class Agent implements Owner {
   readonly id: string;

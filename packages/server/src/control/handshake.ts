@@ -3,7 +3,6 @@ import {
   CAPABILITIES,
   type ControlMessage,
   decodeControlMessage,
-  ERRORS,
   type ErrorCode,
   encodeControlMessage,
   GgrokError,
@@ -15,26 +14,20 @@ import {
   type Transport,
 } from "@ggrok/protocol";
 import { Principal } from "../auth/principal.ts";
-import { RELAY_LIMITS } from "../limits.ts";
 import { countCode } from "../observability/metrics.ts";
 import type { RelayOrigin } from "../registry/names.ts";
 import { Agent, type AgentDeps } from "./agent.ts";
-import { Connector, type ConnectorDirectory, type ConnectorIdentity } from "./connector.ts";
+import { Connector, type ConnectorIdentity } from "./connector.ts";
 import type { AgentDirectory } from "./directory.ts";
+import { agentRefusal, connectorRefusal, type RefusalDeps } from "./handshake-refusal.ts";
 import { makeSessionId } from "./session-id.ts";
 import { makeSecret } from "./session-secret.ts";
 
 /** What a handshake needs. */
-export interface HandshakeDeps extends AgentDeps {
-  readonly directory: AgentDirectory;
-  readonly connectors: ConnectorDirectory;
+export interface HandshakeDeps extends AgentDeps, RefusalDeps {
   readonly relayId: string;
   readonly domain: string | undefined;
   readonly budget: MemoryBudget;
-  /** The relay is going down and starts nothing new. */
-  isDraining(): boolean;
-  /** It has more to do than it can and starts nothing new. */
-  isOverloaded(): boolean;
 }
 
 /** What is known of a connection before its hello. */
@@ -105,7 +98,7 @@ function admit(transport: Transport, hello: Hello, greeting: Greeting, deps: Han
   const who = greeting.principal ?? anonymousPrincipal(hello.agentId);
   const principal = who.id;
   const current = directory.currentOf({ principal, instance: hello.instance, slot: hello.slot });
-  const refusal = findRefusal(hello, who, current, deps);
+  const refusal = agentRefusal(hello, who, current, deps);
   if (refusal !== undefined) {
     metrics.handshakes.refused += 1;
     countCode(metrics.refusedHandshakes, refusal.code);
@@ -131,7 +124,7 @@ function admit(transport: Transport, hello: Hello, greeting: Greeting, deps: Han
 
 function admitConnector(transport: Transport, hello: Hello, identity: ConnectorIdentity, deps: HandshakeDeps): void {
   const { connectors, metrics } = deps;
-  const refusal = findConnectorRefusal(hello, identity, deps);
+  const refusal = connectorRefusal(hello, identity, deps);
   if (refusal !== undefined) {
     metrics.handshakes.refused += 1;
     countCode(metrics.refusedHandshakes, refusal.code);
@@ -144,79 +137,9 @@ function admitConnector(transport: Transport, hello: Hello, identity: ConnectorI
   connector.start(transport);
 }
 
-function findConnectorRefusal(
-  hello: Hello,
-  identity: ConnectorIdentity,
-  { isDraining, isOverloaded, connectors }: HandshakeDeps,
-): HandshakeRefusal | undefined {
-  if (isOverloaded()) return OVERLOADED;
-  if (isDraining())
-    return { code: "ERR_GGROK_RELAY_DRAINING", message: ERRORS.ERR_GGROK_RELAY_DRAINING.message, retry: "after" };
-  if (hello.role !== "connector") {
-    const message = `this path takes connectors, not the role "${hello.role}"`;
-    return { code: "ERR_GGROK_VERSION_UNSUPPORTED", message, retry: "never" };
-  }
-  const { maxSessions, maxSessionsPerPrincipal } = RELAY_LIMITS;
-  const count = connectors.countOf(identity.rights.id);
-  if (connectors.size < maxSessions && count < maxSessionsPerPrincipal) return undefined;
-  const message = `${String(connectors.size)} connectors, ${String(count)} of this token; the limits are ${String(maxSessions)} and ${String(maxSessionsPerPrincipal)}`;
-  return { code: "ERR_GGROK_RELAY_OVERLOADED", message, retry: "after" };
-}
-
-const OVERLOADED: HandshakeRefusal = {
-  code: "ERR_GGROK_RELAY_OVERLOADED",
-  message: ERRORS.ERR_GGROK_RELAY_OVERLOADED.message,
-  retry: "after",
-};
-
 /** An agent without a token is known by its id, which is a secret of 256 bits. */
 function anonymousPrincipal(agentId: string): Principal {
   return new Principal(`agent:${createHash("sha256").update(agentId).digest("hex").slice(0, 16)}`, "anonymous");
-}
-
-interface HandshakeRefusal {
-  code: ErrorCode;
-  message: string;
-  retry: "never" | "after";
-}
-
-function findRefusal(
-  hello: Hello,
-  principal: Principal,
-  current: Agent | undefined,
-  deps: HandshakeDeps,
-): HandshakeRefusal | undefined {
-  const { directory } = deps;
-  if (deps.isDraining())
-    return { code: "ERR_GGROK_RELAY_DRAINING", message: ERRORS.ERR_GGROK_RELAY_DRAINING.message, retry: "after" };
-  if (hello.role !== "agent") {
-    return {
-      code: "ERR_GGROK_VERSION_UNSUPPORTED",
-      message: `this relay takes agents, not the role "${hello.role}"`,
-      retry: "never",
-    };
-  }
-  if (!principal.may("bind"))
-    return { code: "ERR_GGROK_TOKEN_REFUSED", message: "this token may not bind", retry: "never" };
-  // Who comes back goes on with what is under way.
-  if (hello.resume === undefined && deps.isOverloaded()) return OVERLOADED;
-  if (current !== undefined && hello.attempt <= current.attempt) {
-    const message = `attempt ${String(hello.attempt)} is late: attempt ${String(current.attempt)} of the same process is here`;
-    return { code: "ERR_GGROK_SUPERSEDED", message, retry: "never" };
-  }
-  if (current !== undefined) return undefined;
-  const { maxSessions, maxSessionsPerPrincipal } = RELAY_LIMITS;
-  if (directory.size >= maxSessions) {
-    return {
-      code: "ERR_GGROK_RELAY_OVERLOADED",
-      message: `${String(directory.size)} sessions, the limit is ${String(maxSessions)}`,
-      retry: "after",
-    };
-  }
-  const count = directory.countOf(principal.id);
-  if (count < maxSessionsPerPrincipal) return undefined;
-  const message = `this token has ${String(count)} sessions, the limit is ${String(maxSessionsPerPrincipal)}`;
-  return { code: "ERR_GGROK_LIMIT_REACHED", message, retry: "after" };
 }
 
 /** The session a hello speaks of, when it shows the right secret and comes from the process that had it. */
