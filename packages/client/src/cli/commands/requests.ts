@@ -8,17 +8,14 @@ import { z } from "zod";
 import { parseFilterText } from "../../inspector/filter.ts";
 import type { ApiClient } from "../api-client.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
-import { describeExchange, exchangeSchema, lineOf, rawHead, type Summary, summarySchema } from "../exchange-view.ts";
+import { describeExchange, exchangeSchema, lineOf, rawHead, type Summary } from "../exchange-view.ts";
 import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
+import { followRequests, listRequests, PAGE_SIZE } from "../follow-requests.ts";
 import type { HistoryFlags } from "../history.ts";
 import type { Io } from "../io.ts";
 
 const LIST_PATH = "/api/requests/http";
-const NO_FILTER = new URLSearchParams();
-/** How many exchanges one answer of the list has at most. */
-const PAGE_SIZE = 1_000;
 
-const listSchema = z.object({ requests: z.array(summarySchema) });
 const importSchema = z.object({
   imported: z.number(),
   skipped: z.array(z.object({ index: z.number(), reason: z.string() })),
@@ -94,7 +91,7 @@ function joined<T extends object>(flags: T, parent: { opts(): object } | null): 
 }
 
 async function runList(flags: ListFlags, io: Io): Promise<number> {
-  const query = readFilterFlag(flags.filter);
+  const filter = readFilterFlag(flags.filter);
   const { openHistory } = await import("../history.ts");
   await using history = await openHistory(flags, io);
   const print = (exchange: Summary): void => {
@@ -102,10 +99,10 @@ async function runList(flags: ListFlags, io: Io): Promise<number> {
   };
   // Where the list ends the following begins: nothing is missed in between, and nothing comes twice.
   const sources = await Promise.all(
-    history.apis.map(async (api) => ({ api, last: (await list(api, NO_FILTER, { limit: 1 }))[0]?.seq ?? 0 })),
+    history.apis.map(async (api) => ({ api, last: (await listRequests(api, { limit: 1 }))[0]?.seq ?? 0 })),
   );
   const lists = await Promise.all(
-    sources.map(({ api, last }) => list(api, query, { limit: flags.limit, before: last + 1 })),
+    sources.map(({ api, last }) => listRequests(api, { limit: flags.limit, before: last + 1 }, filter)),
   );
   const newest = lists.flat();
   newest.sort((a, b) => (a.start < b.start ? 1 : a.start > b.start ? -1 : b.seq - a.seq));
@@ -116,54 +113,17 @@ async function runList(flags: ListFlags, io: Io): Promise<number> {
       message: "no agent runs in this folder: there is nothing to follow",
     });
   }
-  await Promise.all(sources.map((source) => follow(source, query, { print, stop: io.stop })));
+  await Promise.all(sources.map(({ api, last }) => follow(api, { last, filter, print, stop: io.stop })));
   return ExitCode.Ok;
 }
 
-/** Prints what comes, until the agent ends or a signal comes. A request that goes on is printed once, when it has ended. */
-async function follow(
-  source: { readonly api: ApiClient; readonly last: number },
-  query: URLSearchParams,
-  o: { print: (exchange: Summary) => void; stop: AbortSignal },
-): Promise<void> {
-  const { api } = source;
-  let { last } = source;
-  const goingOn = new Set<number>();
-  const printEnded = async (): Promise<void> => {
-    for (const seq of goingOn) {
-      const only = { limit: 1, after: seq - 1, before: seq + 1 };
-      const [exchange] = await list(api, NO_FILTER, only);
-      if (exchange !== undefined && isGoingOn(exchange)) continue;
-      goingOn.delete(seq);
-      for (const selected of await list(api, query, only)) o.print(selected);
-    }
-  };
-  const printNew = async (): Promise<boolean> => {
-    const all = await list(api, NO_FILTER, { limit: PAGE_SIZE, after: last });
-    const newest = Math.max(last, ...all.map(({ seq }) => seq));
-    // Whether one that goes on is wanted may depend on its answer.
-    for (const exchange of all) if (isGoingOn(exchange)) goingOn.add(exchange.seq);
-    const selected = await list(api, query, { limit: PAGE_SIZE, after: last, before: newest + 1 });
-    for (const exchange of selected.toSorted((a, b) => a.seq - b.seq)) {
-      if (!goingOn.has(exchange.seq)) o.print(exchange);
-    }
-    last = newest;
-    return all.length === PAGE_SIZE;
-  };
+/** Until the agent ends or a signal comes. */
+async function follow(...[api, o]: Parameters<typeof followRequests>): Promise<void> {
   try {
-    const events = await api.open("/api/events", { signal: o.stop });
-    for await (const _something of events) {
-      await printEnded();
-      while (await printNew());
-    }
+    await followRequests(api, o);
   } catch (error) {
     if (!o.stop.aborted && !isEnd(error)) throw error;
   }
-}
-
-/** A stream or a WebSocket is worth its line when it begins. */
-function isGoingOn({ kind, outcome }: Summary): boolean {
-  return kind === "http" && outcome === "open";
 }
 
 async function runShow(id: string, flags: ShowFlags, io: Io): Promise<number> {
@@ -249,18 +209,6 @@ async function runImport(file: string, flags: HistoryFlags, io: Io): Promise<num
   for (const { index, reason } of skipped)
     io.stderr.write(`ggrok: entry ${index} was left out: ${escapeForTerminal(reason)}\n`);
   return skipped.length === 0 ? ExitCode.Ok : ExitCode.Unexpected;
-}
-
-async function list(
-  api: ApiClient,
-  filter: URLSearchParams,
-  o: { limit: number; after?: number; before?: number },
-): Promise<readonly Summary[]> {
-  const query = new URLSearchParams(filter);
-  query.set("limit", String(o.limit));
-  if (o.after !== undefined) query.set("after", String(o.after));
-  if (o.before !== undefined) query.set("before", String(o.before));
-  return (await api.json(listSchema, `${LIST_PATH}?${query}`)).requests;
 }
 
 function readFilterFlag(text: string | undefined): URLSearchParams {
