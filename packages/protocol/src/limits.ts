@@ -72,6 +72,8 @@ export const LIMITS = {
   ACK_BYTES: 64 * KIB,
   /** And for each so many messages: small ones would be held for seconds, grow old, and wait for a full collection. */
   ACK_MESSAGES: 32,
+  /** From so many messages on an ACK goes along with what is sent anyway: what is held lets go of its slabs while young. */
+  ACK_ALONG_MESSAGES: 8,
   /** Above this much unacknowledged a session cannot be resumed. */
   RETRANSMIT_BYTES_MAX: 16 * MIB,
   /** Legal but useless frames in one window of time before the session is ended. */

@@ -6,8 +6,8 @@ import type { Stream } from "./stream.ts";
 export interface FactSink {
   /** Present limit of the session window this end grants. */
   sessionLimit(): number;
-  /** Messages received so far, for ACK; undefined where nothing is acknowledged. */
-  received(): number | undefined;
+  /** Messages received so far, for an ACK that goes out now; undefined where nothing is acknowledged. */
+  takeAck(): number | undefined;
   sendSessionFrame(type: FrameType, payload: Buffer): void;
   sendRaw(type: FrameType, id: number, payload: Buffer): void;
 }
@@ -53,7 +53,7 @@ export class DueFacts {
     }
     if (this.#windows.length > 0) this.#writeWindows(sink);
     if (!this.#isAckDue) return;
-    const received = sink.received();
+    const received = sink.takeAck();
     if (received === undefined) return;
     this.#isAckDue = false;
     sink.sendSessionFrame(FrameType.Ack, encodeU48(received));

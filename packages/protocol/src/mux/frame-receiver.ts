@@ -93,7 +93,8 @@ export class FrameReceiver {
       this.window.measure(bytes, now, roundTrip.shortestMs);
       if (this.window.isDue && this.window.grant(roundTrip.shortestMs)) outbox.scheduleSessionWindow();
     }
-    if (this.#unackedBytes >= LIMITS.ACK_BYTES || this.#unackedMessages >= LIMITS.ACK_MESSAGES) this.#ack();
+    if (this.#unackedBytes >= LIMITS.ACK_BYTES || this.#unackedMessages >= LIMITS.ACK_MESSAGES) outbox.scheduleAck();
+    else if (this.#unackedMessages >= LIMITS.ACK_ALONG_MESSAGES) outbox.offerAck();
     if (this.#headsInMessage.length > 0) {
       const streams = this.#headsInMessage;
       this.#headsInMessage = [];
@@ -101,10 +102,11 @@ export class FrameReceiver {
     }
   }
 
-  #ack(): void {
+  /** The number of messages for an ACK that goes out now: what it covers is acknowledged. */
+  takeAck(): number {
     this.#unackedBytes = 0;
     this.#unackedMessages = 0;
-    this.#session.outbox.scheduleAck();
+    return this.#messages;
   }
 
   /** Bound once: decodeMessage calls it for every frame. */
@@ -168,11 +170,11 @@ export class FrameReceiver {
         if (payload.length !== 8) throw violation("PING payload is not 8 bytes");
         if (!this.#pings.allow(performance.now())) this.#countUseless();
         outbox.schedulePong(Buffer.from(payload));
-        this.#ack();
+        outbox.scheduleAck();
         return;
       case FrameType.Pong:
         if (roundTrip.received(payload, performance.now())) this.#session.sendPing();
-        this.#ack();
+        outbox.scheduleAck();
         return;
       case FrameType.GoAway:
         decodeGoAway(payload);

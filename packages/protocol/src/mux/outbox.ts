@@ -22,8 +22,8 @@ export interface OutboxOptions {
   sendWindow: SendWindow;
   /** Present limit of the session window this end grants. */
   sessionLimit(): number;
-  /** Messages received so far, for ACK. */
-  received(): number;
+  /** Messages received so far, for an ACK that goes out now. */
+  takeAck(): number;
   onSent(bytes: number): void;
 }
 
@@ -144,6 +144,11 @@ export class Outbox implements FactSink {
     this.#arm();
   }
 
+  /** With whatever goes out next, which may be nothing for long. */
+  offerAck(): void {
+    if (this.#log.isComplete) this.#facts.ack();
+  }
+
   scheduleSessionWindow(): void {
     this.#facts.sessionWindow();
     this.#arm();
@@ -196,8 +201,8 @@ export class Outbox implements FactSink {
     return this.#o.sessionLimit();
   }
 
-  received(): number | undefined {
-    return this.#log.isComplete ? this.#o.received() : undefined;
+  takeAck(): number | undefined {
+    return this.#log.isComplete ? this.#o.takeAck() : undefined;
   }
 
   /** A frame of a stream that does not exist here. */

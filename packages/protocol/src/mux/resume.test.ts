@@ -124,6 +124,29 @@ describe("a session whose link breaks", () => {
     expect(pair.relay.state).toBe("open");
   });
 
+  it("holds fewer where acknowledgements can go along with something", async () => {
+    let ended = 0;
+    const pair = createPair({
+      onStream: (stream) => {
+        stream.sendHead(OK);
+        stream.end();
+      },
+    });
+    await turns(() => pair.relay.rttMs !== undefined);
+    let most = 0;
+    for (let i = 1; i <= 200; i += 1) {
+      const visitor = new Collector();
+      pair.relay.open(requestHead(), visitor, { fin: true });
+      await visitor.until(() => visitor.isEnded);
+      ended += 1;
+      // What the relay holds of its own: the agent's answer to the eighth message carries the acknowledgement of all before.
+      most = Math.max(most, pair.relay.retainedBytes);
+    }
+    expect(ended).toBe(200);
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThan(1_000);
+  });
+
   it("keeps what a peer that never acknowledges forces it to keep within its bound, then gives resuming up", async () => {
     const pair = createPair({
       onStream: (stream) => {

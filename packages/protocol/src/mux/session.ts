@@ -108,7 +108,7 @@ export class Session {
       isResumable: options.resumable,
       sendWindow: new SendWindow(LIMITS.SESSION_WINDOW_INITIAL_BYTES),
       sessionLimit: () => this.#receiver.window.limit,
-      received: () => this.#receiver.messages,
+      takeAck: () => this.#receiver.takeAck(),
       onSent: (bytes) => this.#roundTrip.moved(bytes),
     });
     this.#receiver = this.#createReceiver();
