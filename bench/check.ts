@@ -17,7 +17,7 @@ const SETTINGS: Settings = {
   bulkBytes: 536_870_912,
   idleTunnels: 5_000,
   idleConnections: 0,
-  parts: ["small", "bulk", "slow-readers", "capture", "idle"],
+  parts: ["small", "bulk", "slow-readers", "capture", "idle", "tcp"],
   targets: [TargetName.Node, TargetName.HttpProxy, TargetName.UndiciProxy, TargetName.Ssh, TargetName.Ggrok],
 };
 
