@@ -150,6 +150,20 @@ describe("the same on a running relay", () => {
 });
 
 describe("a relay without tokens", () => {
+  it("lets the first administrator in as soon as the token is made", async () => {
+    await using relay = await startRelay();
+    const ask = async (path: string, token: string): Promise<number> => {
+      const answer = await fetch(`${relay.origin}/$$ggrok/${path}`, { headers: { authorization: `Bearer ${token}` } });
+      await answer.arrayBuffer();
+      return answer.status;
+    };
+    expect([await ask("metrics", "guess"), await ask("api/v1/status", "guess")]).toEqual([404, 404]);
+    const made = await operate(["token", "create", "root", "--scopes", "admin"], { GGROK_DATA_DIR: dataDir });
+    const token = made.out.trim();
+    expect([await ask("api/v1/status", token), await ask("metrics", token)]).toEqual([200, 200]);
+    expect([await ask("api/v1/status", "guess"), await ask("metrics", "guess")]).toEqual([401, 401]);
+  });
+
   it("tells an agent with --takeover that the name is another agent's, not another token's", async () => {
     await using relay = await RelayProcess.start(["--domain", "localhost"]);
     await using app = await App.start((_req, res) => res.end("hello"));

@@ -50,9 +50,9 @@ export function createApi(deps: ApiDeps): FastifyPluginAsync {
     app.setValidatorCompiler(validatorCompiler);
     app.setSerializerCompiler(serializerCompiler);
     app.addHook("onRequest", async (request, reply) => {
-      // Without an admin token the paths do not exist, rather than standing open.
-      if (!deps.authenticator.hasAdmin) return sendProblem(reply, "ERR_GGROK_NOT_FOUND");
       if (deps.authenticator.isAdmin(request.raw.rawHeaders)) return undefined;
+      // Without an admin token the paths do not exist, rather than standing open. Asked second: the first may just be made.
+      if (!deps.authenticator.hasAdmin) return sendProblem(reply, "ERR_GGROK_NOT_FOUND");
       return sendProblem(reply.header("www-authenticate", "Bearer"), "ERR_GGROK_ADMIN_UNAUTHORIZED");
     });
     await app.register(swagger, {

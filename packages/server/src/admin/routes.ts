@@ -22,9 +22,9 @@ export function addAdminRoutes(app: FastifyInstance, deps: AdminDeps): void {
     return { status: state };
   });
   app.get(`${RESERVED_PREFIX}/metrics`, async (request, reply) => {
-    // Without an admin token the path does not exist, rather than standing open.
-    if (!deps.authenticator.hasAdmin) return sendProblem(reply, "ERR_GGROK_NOT_FOUND");
     if (!deps.authenticator.isAdmin(request.raw.rawHeaders)) {
+      // Without an admin token the path does not exist, rather than standing open.
+      if (!deps.authenticator.hasAdmin) return sendProblem(reply, "ERR_GGROK_NOT_FOUND");
       return sendProblem(reply.header("www-authenticate", "Bearer"), "ERR_GGROK_ADMIN_UNAUTHORIZED");
     }
     return reply.type(deps.metrics.contentType).send(await deps.metrics.read());
