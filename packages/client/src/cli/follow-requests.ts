@@ -5,9 +5,10 @@ import type { ApiClient } from "./api-client.ts";
 import { type Summary, summarySchema } from "./exchange-view.ts";
 
 /** How many exchanges one answer of the list has at most. */
-export const PAGE_SIZE = 1_000;
+export const PAGE_SIZE: number = INSPECTOR_LIMITS.LIST_MAX;
+/** Where the local API has its list. */
+export const LIST_PATH = "/api/requests/http";
 
-const LIST_PATH = "/api/requests/http";
 const NO_FILTER = new URLSearchParams();
 const listSchema = z.object({ requests: z.array(summarySchema) });
 const changeSchema = z.object({ seq: z.number() });

@@ -62,7 +62,9 @@ const tcpTuple = z.tuple([z.literal("tcp"), z.union([z.number(), z.string()]), z
 const responseTuple = z.tuple([z.number(), z.string(), z.unknown()]);
 const trailersTuple = z.tuple([z.unknown()]);
 
+/** Front ends hand out ids of up to some dozens (protocol.md, section 4). */
 const REQUEST_ID_CHARACTERS_MAX = 128;
+/** A connector names a tunnel by a label or by a whole host, which has 253 at most. */
 const NAME_CHARACTERS_MAX = 255;
 
 /** The JSON tuple of an OPEN head. */

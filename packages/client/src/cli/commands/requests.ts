@@ -10,11 +10,9 @@ import type { ApiClient } from "../api-client.ts";
 import { escapeForTerminal, stringifyForTerminal } from "../escape.ts";
 import { describeExchange, exchangeSchema, lineOf, rawHead, type Summary } from "../exchange-view.ts";
 import { ExitCode, parseFlag, UsageError } from "../exit-codes.ts";
-import { followRequests, listRequests, PAGE_SIZE } from "../follow-requests.ts";
+import { followRequests, LIST_PATH, listRequests, PAGE_SIZE } from "../follow-requests.ts";
 import type { HistoryFlags } from "../history.ts";
 import type { Io } from "../io.ts";
-
-const LIST_PATH = "/api/requests/http";
 
 const importSchema = z.object({
   imported: z.number(),
